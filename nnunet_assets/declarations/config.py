@@ -15,6 +15,7 @@ from nnunet_assets.core.dataset.curation import Curation
 from nnunet_assets.core.dataset.plan_sizes import PlanSizes
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, MAX_NAME_LENGTH, NAME_PATTERN, Experiment
+from nnunet_assets.core.fold.continued_fold import CONTINUES, DEFAULT_VARIANT
 from nnunet_assets.core.splits.splits import MAX_FOLDS, SplitSettings
 from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.core.training.training_rules import contradictions
@@ -176,6 +177,9 @@ class VariantConfig(Declaration):
     """Voxels of a patch in nnU-Net's order (y, x or z, y, x), by plans derived likewise. nnU-Net: as planned."""
     hyperparameters: dict[str, Any] = {}
     """Further attributes of a trainer that has them, by name: numbers, texts, true or false. nnU-Net: none."""
+    continues: Annotated[str, Field(pattern=NAME_PATTERN)] | None = None
+    """Variant whose finished folds this one goes on with, `default` for the one without a name; num_epochs counts all
+    epochs. nnU-Net: none."""
     pretrained_weights: Annotated[str, Field(min_length=1)] | None = None
     """Checkpoint to take the first weights from, by a path, absolute or from the project's folder. nnU-Net: none."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
@@ -199,7 +203,11 @@ class VariantConfig(Declaration):
 
     @model_validator(mode="after")
     def _changes_something(self) -> "VariantConfig":
-        if not self.overrides() and not self.options() and not self.sizes:
+        if self.continues == self.name:
+            raise ValueError(f"variant {self.name!r} continues itself; name another one, or give it a name of its own")
+        if self.continues and self.pretrained_weights:
+            raise ValueError("`continues` begins with the weights of a finished fold; leave `pretrained_weights` out")
+        if not self.overrides() and not self.options() and not self.sizes and not self.continues:
             raise ValueError(
                 f"variant {self.name!r} overrides nothing; leave it out, or set at least one hyperparameter"
             )
@@ -207,7 +215,9 @@ class VariantConfig(Declaration):
 
     def overrides(self) -> dict[str, Any]:
         """Returns trainer attribute to value, only what is set."""
-        own = self.model_dump(exclude={"name", "hyperparameters", *SIZES, *RESULT_OPTIONS}, exclude_none=True)
+        own = self.model_dump(
+            exclude={"name", "hyperparameters", "continues", *SIZES, *RESULT_OPTIONS}, exclude_none=True
+        )
         return {**own, **self.hyperparameters}
 
     def options(self) -> dict[str, Any]:
@@ -298,6 +308,14 @@ class ExperimentConfig(RegisteredDeclaration):
         )
 
     @property
+    def continued(self) -> Experiment | None:
+        """The experiment whose finished folds this one goes on with, fold by fold."""
+        if not self.variant or not self.variant.continues:
+            return None
+        name = self.variant.continues
+        return replace(self.identity, variant=None if name == DEFAULT_VARIANT else name)
+
+    @property
     def declared_identity(self) -> Experiment:
         """The experiment in the words of its declaration, in which plans are those that its own are derived from."""
         return replace(self.identity, plans=self.plans)
@@ -340,5 +358,6 @@ class ExperimentConfig(RegisteredDeclaration):
                 "overrides": self.variant.overrides() if self.variant else {},
                 # Absent where nothing is set: folds that were trained before these options existed keep their digest.
                 **({"options": options} if options else {}),
+                **({CONTINUES: self.variant.continues} if self.variant and self.variant.continues else {}),
             }
         )

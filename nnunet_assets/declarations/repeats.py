@@ -28,6 +28,7 @@ def _training_but_seed(config: ExperimentConfig) -> str:
             "plans": config.identity.plans,
             "trainer": config.trainer,
             "overrides": config.variant.overrides() if config.variant else {},
+            "continues": config.continued.title if config.continued else None,
             "options": {name: value for name, value in options.items() if name != "seed"},
         }
     )

@@ -97,6 +97,7 @@ class NnunetTrainer(Protocol):
     disable_checkpointing: bool
     dataset_class: Any
     inference_allowed_mirroring_axes: Sequence[int] | None
+    my_init_kwargs: dict[str, Any]
     _best_ema: float | None
 
     train_step: Callable[[Mapping[str, Any]], dict[str, Any]]

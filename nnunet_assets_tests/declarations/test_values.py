@@ -58,7 +58,8 @@ def variant_errors(root: Path, field: str) -> list[str]:
             "num_epoch: is not a field here. Did you mean num_epochs? Fields: name, num_epochs, "
             "num_iterations_per_epoch, num_val_iterations_per_epoch, initial_lr, weight_decay, "
             "oversample_foreground_percent, probabilistic_oversampling, enable_deep_supervision, save_every, "
-            "batch_size, patch_size, hyperparameters, pretrained_weights, seed, deterministic, patience, restore_best.",
+            "batch_size, patch_size, hyperparameters, continues, pretrained_weights, seed, deterministic, patience, "
+            "restore_best.",
         ),
         # Beside the hyperparameters.
         ("seed: -1", "seed: -1 is out of range: it must be at least 0."),

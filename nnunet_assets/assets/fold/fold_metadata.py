@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from nnunet_assets.core.fold.continued_fold import CONTINUES
 from nnunet_assets.core.fold.version_history import mixed_in_words
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.text.amounts import bytes_text, duration_text
@@ -29,6 +30,11 @@ def fold_metadata(trained: TrainedFold) -> dict[str, dg.MetadataValue]:
         "learning_curve": dg.MetadataValue.md(f"![learning curve](data:image/png;base64,{picture})"),
         "epochs": dg.MetadataValue.int(manifest.n_epochs),
         **({"stopped_early": dg.MetadataValue.text(stopped)} if stopped else {}),
+        **(
+            {"continues": dg.MetadataValue.text(_continued(found))}
+            if (found := manifest.details.get(CONTINUES))
+            else {}
+        ),
         **({"weights_of_epoch": dg.MetadataValue.int(restored)} if restored is not None else {}),
         **({"mixed_versions": dg.MetadataValue.text(mixed)} if mixed else {}),
         **{f"{section}_time": dg.MetadataValue.text(duration_text(s)) for section, s in manifest.seconds.items()},
@@ -42,6 +48,10 @@ def fold_metadata(trained: TrainedFold) -> dict[str, dg.MetadataValue]:
         "versions": dg.MetadataValue.json(dict(manifest.versions)),
         **_tracking(trained),
     }
+
+
+def _continued(found: Mapping[str, Any]) -> str:
+    return f"{found.get('experiment')}, after its {found.get('n_epochs')} epochs"
 
 
 def _job(job: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:

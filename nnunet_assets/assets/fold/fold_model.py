@@ -106,7 +106,11 @@ def build_fold_model(
 
     @dg.asset(
         key=fold_model_key(experiment),
-        deps=[*model_deps(config, previous), dg.AssetKey(dataset_key(experiment.dataset, "splits"))],
+        deps=[
+            *model_deps(config, previous),
+            *_continued(config),
+            dg.AssetKey(dataset_key(experiment.dataset, "splits")),
+        ],
         partitions_def=fold_partitions(folds),
         group_name=group,
         kinds={"pytorch", "mlflow"},
@@ -125,6 +129,13 @@ def build_fold_model(
         return materialize_fold(context, declared, context.partition_key, config, project=project, mlflow=mlflow)
 
     return fold_model
+
+
+def _continued(config: ExperimentConfig) -> list[dg.AssetDep]:
+    """Returns the folds that an experiment's own go on with, each with the one of its number."""
+    if config.continued is None:
+        return []
+    return [dg.AssetDep(fold_model_key(config.continued), partition_mapping=dg.IdentityPartitionMapping())]
 
 
 def model_deps(config: ExperimentConfig, previous: Experiment | None) -> list[dg.AssetDep]:

@@ -14,6 +14,11 @@ It has no validation cases: nnU-Net scores it on cases that it was trained on, s
 the cross-validation's summary, which says how well models trained in this way do on new cases."""
 
 
+def full_model_key(experiment: Experiment) -> dg.AssetKey:
+    """Returns the key of an experiment's model of every case."""
+    return dg.AssetKey([*experiment.key_prefix, "full_model"])
+
+
 def build_full_model(
     *, config: ExperimentConfig, previous: Experiment | None, group: str, pool: str = TRAINING_POOL
 ) -> dg.AssetsDefinition:
@@ -21,8 +26,8 @@ def build_full_model(
     declared, training_hash = config, config.training_hash()
 
     @dg.asset(
-        key=dg.AssetKey([*config.identity.key_prefix, "full_model"]),
-        deps=model_deps(config, previous),
+        key=full_model_key(config.identity),
+        deps=[*model_deps(config, previous), *([full_model_key(config.continued)] if config.continued else [])],
         group_name=group,
         kinds={"pytorch", "mlflow"},
         owners=config.owners,

@@ -7,6 +7,7 @@ from typing import Any
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs
+from nnunet_assets.core.fold.continued_fold import ContinuedFold
 from nnunet_assets.core.training.training_options import TrainingOptions
 
 
@@ -24,6 +25,7 @@ class FoldRequest:
         options: How to train.
         despite_changes: Go on with what another minor version of nnU-Net began, by the user's word.
         asked_by: Names who asks, over all retries of the same run; None: nobody who tries again.
+        continued: The finished fold whose training it goes on with; None: it begins by itself.
     """
 
     experiment: Experiment
@@ -35,6 +37,7 @@ class FoldRequest:
     options: TrainingOptions = field(default_factory=TrainingOptions)
     asked_by: str | None = None
     despite_changes: bool = False
+    continued: ContinuedFold | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,8 @@ class AboutModel:
         numbers: Such as `dice` (the cross-validation's) and `expected_dice` (corrected for the choice).
         inputs: By name of the member (`DATASET/TRAINER__PLANS__CONFIGURATION`, a variant after the dataset) what it was
             made from: `raw_hash`, `plans_hash`, `splits_hash`, and of each fold `fold_0/commit`, the SHA-256 of its
-            manifest, and `fold_0/checkpoint_final.pth`, that of the checkpoint before it was slimmed.
+            manifest, `fold_0/checkpoint_final.pth`, that of the checkpoint before it was slimmed,
+            and `fold_0/continues`, that of the checkpoint whose training it continues.
         n_cases: How many cases it was trained on; None: not known.
         orientations: As in `ExpectedImages`.
         selection: How it was chosen: rule, candidates and their means, the votes of the folds; None: it was not.

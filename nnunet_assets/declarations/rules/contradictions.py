@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from nnunet_assets.core.dataset.configurations import unknown_configuration
 from nnunet_assets.core.files.layout import Experiment, plans_key
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.declarations.rules.continued import continued_problems
 from nnunet_assets.declarations.rules.planned import PlannedConfigurations
 from nnunet_assets.declarations.yaml_files.documents import DATASET_TYPE, Declared, FileProblem
 from nnunet_assets.errors import did_you_mean
@@ -39,6 +40,7 @@ def contradictions(
             yield declared.problem(("attributes", "dataset"), undeclared_sentence(dataset, list(folds)))
     yield from _configurations_unknown(experiments, planned)
     yield from _sizes_unfit(experiments, planned)
+    yield from continued_problems(experiments, folds)
     yield from _stages_missing(experiments, folds, planned)
 
 

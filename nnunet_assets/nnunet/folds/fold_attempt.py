@@ -18,6 +18,7 @@ from typing import Any
 from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.core.files.layout import REQUEST_FILE, SUMMARY_FOLDER, Experiment, FoldPlace
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold, FoldInputs
+from nnunet_assets.core.fold.continued_fold import continues_other
 from nnunet_assets.core.fold.fold import Fold, State
 from nnunet_assets.core.fold.fold_provenance import FoldProvenance
 from nnunet_assets.core.fold.fold_request import FoldRequest
@@ -69,7 +70,8 @@ def changes_since_begun(place: FoldPlace, request: FoldRequest) -> list[str]:
             "fold anew with --retrain."
         ) from error
     begun = FoldProvenance.asked(inputs, begun_for.get("overrides") or {}, begun_for.get("options") or {})
-    return begun.differences(FoldProvenance.asked(request.inputs, request.overrides, asdict(request.options)))
+    now = FoldProvenance.asked(request.inputs, request.overrides, asdict(request.options))
+    return begun.differences(now) + continues_other(begun_for.get("continued"), request.continued)
 
 
 def is_begun(place: FoldPlace, request: FoldRequest) -> bool:

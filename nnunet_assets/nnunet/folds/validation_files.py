@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold
+from nnunet_assets.core.fold.continued_fold import CONTINUES, continues_other
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.training.training_options import TrainingOptions
@@ -31,6 +32,8 @@ def cases_without_probabilities(fold: FinishedFold) -> list[str]:
 def is_current(finished: FinishedFold, request: FoldRequest) -> bool:
     """Says whether a finished fold is what is asked for; one without a model is only where no model is."""
     has_model = FINAL_CHECKPOINT in finished.manifest.files
+    if continues_other(finished.manifest.details.get(CONTINUES), request.continued):
+        return False
     return finished.manifest.inputs == request.inputs and (has_model or request.options.disable_checkpointing)
 
 

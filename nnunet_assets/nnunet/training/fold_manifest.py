@@ -12,6 +12,7 @@ from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.json_file import load_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.commit import RESULT_FILES, Manifest
+from nnunet_assets.core.fold.continued_fold import CONTINUES
 from nnunet_assets.core.fold.fold_request import FoldAttempt
 from nnunet_assets.core.fold.journal import journal_path, readable_until_epoch
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
@@ -58,7 +59,7 @@ def manifest_of(
         inputs=request.inputs,
         versions=package_versions(),
         device=device_name(device),
-        seconds={"training": _training_seconds(trainer), "validation": validation_seconds},
+        seconds={"training": _training_seconds(trainer, request), "validation": validation_seconds},
         n_epochs=trainer.current_epoch,
         peak_memory_bytes=peak,
         # Without checkpointing there is no final one.
@@ -77,6 +78,7 @@ def manifest_of(
             "ended": ended.isoformat(),
             "stopped_early": stopped_early,
             **_restored(request, fold_folder),
+            **({CONTINUES: request.continued.described} if request.continued else {}),
             **({"job": dict(request.job)} if request.job else {}),
         },
         scores=scores_digest(results[SUMMARY_FILE].read_bytes()),
@@ -99,11 +101,13 @@ def manifest_again(earlier: Manifest, now: Manifest) -> Manifest | None:
     return replace(now, device=earlier.device, peak_memory_bytes=earlier.peak_memory_bytes, details=details)
 
 
-def _training_seconds(trainer: NnunetTrainer) -> float:
-    """Returns the sum over the epochs: an interrupted fold was trained by more than one process."""
+def _training_seconds(trainer: NnunetTrainer, request: FoldAttempt) -> float:
+    """Returns the sum over the epochs of this training, which more than one process may have trained."""
+    first = request.continued.n_epochs if request.continued else 0
     # Around damaged lines, which the journal of a fold that is validated again still has.
     records, _ = readable_until_epoch(journal_path(Path(trainer.output_folder)), trainer.current_epoch)
-    return round(sum(record.values.get("epoch_seconds") or 0.0 for record in records if record.kind == "epoch"), 3)
+    epochs = (record for record in records if record.epoch is not None and record.epoch >= first)
+    return round(sum(record.values.get("epoch_seconds") or 0.0 for record in epochs), 3)
 
 
 def note_peak_memory(fold_folder: Path, device: "torch.device") -> None:

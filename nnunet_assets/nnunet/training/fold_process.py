@@ -26,7 +26,7 @@ from nnunet_assets.core.fold.validation_again import (
     name_final_places,
     written_again,
 )
-from nnunet_assets.core.progress import Progress
+from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.nnunet.checkpoints.checkpoints import (
     BEST,
@@ -46,6 +46,7 @@ from nnunet_assets.nnunet.trainer.devices import device_name, resolve_device
 from nnunet_assets.nnunet.trainer.trainer import build_trainer, label_names
 from nnunet_assets.nnunet.trainer.whole_predictions import read_back_predictions, score_predictions_alone
 from nnunet_assets.nnunet.training.best_weights import end_with_best_weights
+from nnunet_assets.nnunet.training.continuation import go_on_from
 from nnunet_assets.nnunet.training.costs import draw_progress_rarely, export_in_threads
 from nnunet_assets.nnunet.training.fold_manifest import manifest_again, manifest_of, note_peak_memory
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger, open_journal, records_so_far
@@ -98,7 +99,7 @@ def train_as_rank(request: FoldAttempt, checkpoint: Path | None, rank: Rank, pro
     # Finished, and validated again: until that is done it stays as it is, its journal and its COMMIT too.
     earlier = read_committed(fold_folder) if _is_final(checkpoint) else None
     device = resolve_device(request.device)
-    trainer, whole_batch = _ready_trainer(request, checkpoint, rank, device)
+    trainer, whole_batch = _ready_trainer(request, checkpoint, rank, device, progress)
     is_trained = _is_final(checkpoint)
     if not is_trained:
         check_time_left(trainer, fold_folder, options, start)
@@ -108,7 +109,7 @@ def train_as_rank(request: FoldAttempt, checkpoint: Path | None, rank: Rank, pro
         write_validation_work(trainer)
     leave_file = request.own_folder / LEAVE_FILE if request.own_folder else None
     stopped = _train(
-        trainer, options, rank, logger, progress, start=start, is_trained=is_trained, leave_file=leave_file
+        trainer, request, rank, logger, progress, start=start, is_trained=is_trained, leave_file=leave_file
     )
     progress.say("Training is done; predicting and scoring the validation cases.")
     validation_seconds = _validate(trainer, options, rank, is_again=earlier is not None)
@@ -137,7 +138,7 @@ def train_as_rank(request: FoldAttempt, checkpoint: Path | None, rank: Rank, pro
 
 
 def _ready_trainer(
-    request: FoldAttempt, checkpoint: Path | None, rank: Rank, device: "torch.device"
+    request: FoldAttempt, checkpoint: Path | None, rank: Rank, device: "torch.device", progress: Progress
 ) -> tuple[NnunetTrainer, Mapping[str, Any]]:
     """Returns the trainer with the weights that it begins with, and the settings that its ranks share."""
     fold_folder, options = request.fold_folder, request.options
@@ -157,6 +158,8 @@ def _ready_trainer(
         # It is the first one's: another one that went on from it would draw the same patches.
         if rank.is_first and (state := random_state_of(fold_folder, checkpoint)) is not None:
             restore_before_first_epoch(trainer, state)
+    elif request.continued:
+        go_on_from(trainer, request.continued, progress if rank.is_first else SILENT)
     elif options.pretrained_weights:
         load_pretrained_weights(trainer, Path(options.pretrained_weights))
     return trainer, whole_batch
@@ -190,7 +193,7 @@ def _check_options(options: TrainingOptions, fold: str, checkpoint: Path | None)
 
 def _train(
     trainer: NnunetTrainer,
-    options: TrainingOptions,
+    request: FoldAttempt,
     rank: Rank,
     logger: JournalLogger | None,
     progress: Progress,
@@ -200,13 +203,14 @@ def _train(
     leave_file: Path | None,
 ) -> str | None:
     """Trains what is missing; returns why it ended early, None: it did not."""
-    fold_folder = Path(trainer.output_folder)
+    fold_folder, options = Path(trainer.output_folder), request.options
     if is_trained:
         if logger:  # a kill may have come between the final checkpoint and the note of it
             note_saved_epochs(fold_folder, trainer.current_epoch)
         return earlier_end(trainer, fold_folder)
     close = _keep_records(trainer, options, logger, progress) if logger else lambda: None
-    stop_early(trainer, fold_folder, options, start, agree=rank.agree, leave_file=leave_file)
+    first = request.continued.n_epochs if request.continued else 0
+    stop_early(trainer, fold_folder, options, start, first_epoch=first, agree=rank.agree, leave_file=leave_file)
     if options.restore_best:
         end_with_best_weights(trainer, progress)
     stopped = train(trainer, progress)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.clock import now_ms
+from nnunet_assets.core.fold.continued_fold import CONTINUES
 from nnunet_assets.core.fold.fold_request import FoldAttempt
 from nnunet_assets.core.fold.journal import Record, append_record, journal_path, readable_until_epoch, write_records
 from nnunet_assets.core.fold.validation_work import trained_epoch
@@ -16,6 +17,7 @@ from nnunet_assets.core.progress import Progress
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.trainer.parameters import training_parameters
 from nnunet_assets.nnunet.trainer.trainer import label_names
+from nnunet_assets.nnunet.training.continuation import continued_records
 from nnunet_assets.nnunet.training.epoch_logger import EpochLogger
 
 
@@ -90,4 +92,9 @@ def records_so_far(
         params[group] = {**params[group], **values}
     if request.job:  # without its node: a host's name stays here
         params["job"] = {name: value for name, value in request.job.items() if name != "node"}
-    return [Record("start", now_ms(), None, {"attempt": request.attempt, "params": params}), *records]
+    began = now_ms()
+    if request.continued:
+        params[CONTINUES] = request.continued.described
+        records = records or continued_records(request.continued)
+        began = min([began, *(record.time_ms - 1 for record in records[:1])])  # times grow from record to record
+    return [Record("start", began, None, {"attempt": request.attempt, "params": params}), *records]

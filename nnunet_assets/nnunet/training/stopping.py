@@ -80,6 +80,7 @@ def stop_early(
     options: TrainingOptions,
     started: float,
     *,
+    first_epoch: int = 0,
     agree: Callable[[str | None], str | None] = lambda reason: reason,
     leave_file: Path | None = None,
 ) -> None:
@@ -92,6 +93,7 @@ def stop_early(
         fold_folder: nnU-Net's `fold_k`.
         options: Patience and time budget.
         started: When the fold was asked for, on `time.monotonic`'s clock.
+        first_epoch: Of this training; those before are of the one that it continues, and none of them is waited for.
         agree: Takes the reason of this process and returns that of all processes that train the fold, which must not
             end after different epochs: clocks differ, and one may see the stop file an epoch before another.
         leave_file: Made by a cluster's job whose time is nearly over; None: this is none.
@@ -118,7 +120,7 @@ def stop_early(
         left = None if minutes is None else 60 * minutes - (now - started)
         reason = agree(
             _asked(fold_folder)
-            or _no_progress(trainer, options.patience)
+            or _no_progress(trainer, options.patience, first_epoch)
             or (_no_time(left, epoch_seconds, reserved) if left is not None else None)
         )
         if reason:
@@ -183,12 +185,12 @@ def _asked(fold_folder: Path) -> str | None:
     return f"{STOP_FILE} asked for it" if (fold_folder / STOP_FILE).exists() else None
 
 
-def _no_progress(trainer: NnunetTrainer, patience: int | None) -> str | None:
+def _no_progress(trainer: NnunetTrainer, patience: int | None, first_epoch: int) -> str | None:
     if patience is None:
         return None
     ema = trainer.logger.get_value("ema_fg_dice", step=None)
     # An epoch without a pseudo Dice is no progress, and no lack of it.
-    defined = [epoch for epoch, value in enumerate(ema) if not math.isnan(value)]
+    defined = [epoch for epoch, value in enumerate(ema) if epoch >= first_epoch and not math.isnan(value)]
     if not defined:
         return None
     best = max(defined, key=ema.__getitem__)

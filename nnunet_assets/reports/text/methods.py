@@ -61,6 +61,9 @@ def _training(summary: CvSummary, manifests: Mapping[str, Manifest], parameters:
     iterations = _of_all(parameters, "trainer", "num_iterations_per_epoch")
     model = "The model" if summary.is_hold_out else "Each fold"
     parts = [f"{model} was trained for {epochs} epochs" + (f" of {iterations} iterations" if iterations else "")]
+    if continued := _of_all(parameters, "continues", "variant"):
+        n_before = _of_all(parameters, "continues", "n_epochs")
+        parts.append(f"(of which the first {n_before} were those of the variant {continued})")
     if batch := _of_all(parameters, "data", "batch_size"):
         parts.append(f"with a batch size of {batch}")
     if patch := _of_all(parameters, "plans", "patch_size"):

@@ -63,6 +63,8 @@ JOB = "nnunet_assets.job"
 """The cluster's id of the job that finished the fold."""
 REQUESTED = "nnunet_assets.requested"
 """What that job asked for, as JSON."""
+CONTINUES = "nnunet_assets.continues"
+"""The fold whose training this one goes on with, by experiment and fold; no such tag otherwise."""
 ADOPTED = "nnunet_assets.adopted"
 """`yes` of a fold that was trained elsewhere; no such tag otherwise."""
 SEVERAL_GPUS = "nnunet_assets.several_gpus"
@@ -304,6 +306,7 @@ def fold_tags(
     *,
     validated: str = FINAL_CHECKPOINT,
     dagster_run_id: str | None = None,
+    continues: str | None = None,
 ) -> dict[str, str]:
     """Returns the tags of a fold's run.
 
@@ -311,6 +314,7 @@ def fold_tags(
         fold: `fold_3`; `fold_all` gives a run of type `final`.
         validated: The checkpoint that predicts, or predicted, the validation cases.
         dagster_run_id: None where no Dagster run trains the fold; the tag then says `none`, over an earlier run's.
+        continues: The fold that it goes on with; None: it begins by itself.
     """
     return {
         **experiment_tags(experiment, "final" if fold == "fold_all" else "fold"),
@@ -321,4 +325,5 @@ def fold_tags(
         TRAINING_HASH: inputs.training_hash,
         VALIDATED: validated,
         DAGSTER_RUN_ID: dagster_run_id or "none",
+        **({CONTINUES: continues} if continues else {}),
     }

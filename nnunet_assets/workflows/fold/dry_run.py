@@ -124,7 +124,7 @@ def dry_run(
         raise FoldError(f"{place.title} is being trained by another process now. Wait for it, or end it.")
     begins, validates = _beginning(settings, config, there, ready, asked, continue_training=continue_training)
     is_kept = there.finished is not None and not asked.retrain and ready.dataset is not None
-    left = 0 if is_kept or options.validation_only else _epochs_left(config, there, retrain=asked.retrain)
+    left = 0 if is_kept or options.validation_only else _epochs_left(settings, config, there, retrain=asked.retrain)
     declared = next((one for one in project.datasets if one.dataset == config.dataset), None)
     dataset = declared or DatasetConfig(dataset=config.dataset)
     steps = _preparation(ready, dataset, config)
@@ -187,7 +187,7 @@ def _beginning(
     return point[0].upper() + point[1:] + trained, is_to_validate(there, request)
 
 
-def _epochs_left(config: ExperimentConfig, there: Fold, *, retrain: bool) -> int | None:
+def _epochs_left(settings: Settings, config: ExperimentConfig, there: Fold, *, retrain: bool) -> int | None:
     """Returns how many epochs are to be trained; None: the trainer alone knows how many there are."""
     n = config.variant.overrides().get("num_epochs") if config.variant else None
     for record in read_records(journal_path(there.place.folder)):
@@ -196,6 +196,8 @@ def _epochs_left(config: ExperimentConfig, there: Fold, *, retrain: bool) -> int
     if n is None and config.trainer == DEFAULT_TRAINER:
         n = NNUNET_EPOCHS
     n_done = n_saved_epochs(there.place.folder) or 0 if there.state in BEGUN and not retrain else 0
+    if not n_done and config.continued:
+        n_done = n_saved_epochs(config.continued.fold_folder(settings.roots, there.place.fold)) or 0
     return None if n is None else max(0, n - n_done)
 
 

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from functools import cache
 
 from nnunet_assets.core.files.layout import FULL_FOLD, fold_index
+from nnunet_assets.core.fold.continued_fold import CONTINUES, continues_other
 from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.fold_provenance import FoldProvenance
 from nnunet_assets.core.fold.fold_request import FoldRequest
@@ -16,6 +17,7 @@ from nnunet_assets.declarations.project import Project
 from nnunet_assets.engines.engine import Engine
 from nnunet_assets.engines.local import LOCAL
 from nnunet_assets.errors import FoldError
+from nnunet_assets.nnunet.folds.continued import finished_parent
 from nnunet_assets.nnunet.folds.fold_attempt import changes_since_begun, check_may_be_trained, check_versions
 from nnunet_assets.nnunet.folds.fold_inputs import check_fold, no_such_fold
 from nnunet_assets.nnunet.folds.validation_files import reason_to_validate
@@ -49,6 +51,8 @@ def prepared_request(
     """
     options, device = asked.options(config.options(settings.project)), asked.device or config.device
     check_options(options, device=device, retrain=asked.retrain, continue_training=continue_training)
+    if config.continued:  # before hours of preparation
+        finished_parent(Fold.read(config.continued.place_of(settings.roots, fold)))
     if not asked.retrain:
         check_versions(config.identity.place_of(settings.roots, fold), despite_changes=asked.despite_changes)
 
@@ -117,7 +121,13 @@ def starting_point(fold: Fold, request: FoldRequest, *, retrain: bool, continue_
         "anew.",
         "running": "a job trains it already, and is followed.",
         "trained": "trained before; only its validation runs, with or without --c. --retrain begins anew.",
-    }.get(state, "training from the beginning" + (": there is nothing to go on with." if continue_training else "."))
+    }.get(state, _beginning(request) + (": there is nothing to go on with." if continue_training else "."))
+
+
+def _beginning(request: FoldRequest) -> str:
+    if request.continued:
+        return f"going on with {request.continued.experiment} after its {request.continued.n_epochs} epochs"
+    return "training from the beginning"
 
 
 def is_to_validate(fold: Fold, request: FoldRequest) -> bool:
@@ -132,7 +142,8 @@ def _changes(fold: Fold, request: FoldRequest) -> list[str]:
     manifest = fold.finished.manifest
     details = manifest.details
     there = FoldProvenance.asked(manifest.inputs, details.get("overrides") or {}, details.get("options") or {})
-    return there.differences(FoldProvenance.asked(request.inputs, request.overrides, asdict(request.options)))
+    now = FoldProvenance.asked(request.inputs, request.overrides, asdict(request.options))
+    return there.differences(now) + continues_other(details.get(CONTINUES), request.continued)
 
 
 def train_from_there(

@@ -20,6 +20,7 @@ from nnunet_assets.engines.engine import Engine
 from nnunet_assets.engines.local import LOCAL
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.folds.cascade import check_previous_stage
+from nnunet_assets.nnunet.folds.continued import continued_fold
 from nnunet_assets.nnunet.folds.fold import FoldOutcome, run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.folds.followed_job import refuse_other_job
@@ -93,7 +94,7 @@ def fold_request(
 
     Raises:
         ConfigError: What is asked contradicts itself, or the weights to start from cannot be read.
-        FoldError: What the fold would be trained on is missing or out of date.
+        FoldError: What the fold would be trained on is missing or out of date, or what it continues is not finished.
         NnunetAssetsError: As `fold_inputs`.
     """
     device = asked.device or config.device
@@ -109,10 +110,16 @@ def fold_request(
     dataset = dataset or prepared_for(settings.roots, config)
     if commits := check_previous_stage(dataset, config.identity):
         training_hash = json_sha256([training_hash, *commits])
+    continued = None
+    if config.continued:
+        continued, how = continued_fold(dataset, config.continued, fold)
+        training_hash = json_sha256([training_hash, how])
     inputs = fold_inputs(dataset, config.identity, fold, training_hash)
     overrides = config.variant.overrides() if config.variant else {}
     word = asked.despite_changes
-    return FoldRequest(config.identity, fold, overrides, device, inputs, dagster_run_id, options, asked_by, word)
+    return FoldRequest(
+        config.identity, fold, overrides, device, inputs, dagster_run_id, options, asked_by, word, continued
+    )
 
 
 def _weights_sha256(path: str | None) -> str | None:
@@ -237,7 +244,12 @@ def tracked(
     place = request.experiment.place_of(settings.roots, request.fold)
     validated = validated_checkpoint(val_best=request.options.val_best)
     tags = fold_tags(
-        request.experiment, request.fold, request.inputs, validated=validated, dagster_run_id=request.dagster_run_id
+        request.experiment,
+        request.fold,
+        request.inputs,
+        validated=validated,
+        dagster_run_id=request.dagster_run_id,
+        continues=request.continued.experiment if request.continued else None,
     )
     n_gpus = 0 if request.device in ("cpu", "mps") else request.options.num_gpus
     is_here = engine.name == LOCAL.name

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from nnunet_assets.core.files.layout import FULL_FOLD, Experiment, Roots
 from nnunet_assets.core.fold.commit import FinishedFold
+from nnunet_assets.core.fold.continued_fold import CONTINUES
 from nnunet_assets.core.model.about_model import AboutModel
 from nnunet_assets.core.model.model_description import ModelNumber
 from nnunet_assets.core.model.usable_model import Member
@@ -56,8 +57,9 @@ def about_experiment(
 
 
 def with_inputs(about: AboutModel, members: Sequence[Member]) -> AboutModel:
-    """Returns what is known of a model, with the digests of what its members were made from."""
-    return replace(about, inputs={**about.inputs, **dict(_inputs(members))})
+    """Returns what is known of a model, with the digests of what its members were made from, and what they continue."""
+    notes = [*about.notes, *(note for member in members if (note := _continued(member)))]
+    return replace(about, inputs={**about.inputs, **dict(_inputs(members))}, notes=tuple(notes))
 
 
 def numbers_of(summary: CvSummary, how: str) -> dict[str, ModelNumber]:
@@ -105,6 +107,17 @@ def _n_cases(roots: Roots, experiment: Experiment, summary: CvSummary | None) ->
     return len(cases) if cases else None
 
 
+def _continued(member: Member) -> str | None:
+    """Returns the sentence that says of which training a member is the continuation; None: it is none."""
+    finished = (FinishedFold.read(member.folder / fold) for fold in member.folds)
+    known = [found for one in finished if one and (found := one.manifest.details.get(CONTINUES))]
+    if not known:
+        return None
+    epochs = " or ".join(map(str, sorted({found["n_epochs"] for found in known})))
+    parent = known[0]["experiment"].rpartition(", ")[0]
+    return f"{member.experiment.title} continues the training of {parent} after its {epochs} epochs."
+
+
 def _inputs(members: Sequence[Member]) -> Iterator[tuple[str, dict[str, str]]]:
     """Yields of each member its name, and what it was made from: digests of the data, and of each fold."""
     for member in members:
@@ -115,6 +128,8 @@ def _inputs(members: Sequence[Member]) -> Iterator[tuple[str, dict[str, str]]]:
         )
         for fold in finished:
             hashes[f"{fold.folder.name}/commit"] = fold.sha256
+            if continued := fold.manifest.details.get(CONTINUES):
+                hashes[f"{fold.folder.name}/continues"] = continued["checkpoint_sha256"]
             if checkpoint := fold.manifest.files.get(member.checkpoint):
                 hashes[f"{fold.folder.name}/{member.checkpoint}"] = checkpoint
         yield "/".join(member.experiment.key_prefix), hashes

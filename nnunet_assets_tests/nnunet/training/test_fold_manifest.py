@@ -17,3 +17,4 @@ def test_the_time_of_a_training_is_that_of_every_epoch_that_can_be_read(tmp_path
     path.write_bytes(b"".join(lines))
     trainer: Any = SimpleNamespace(output_folder=str(tmp_path), current_epoch=4)
     assert fold_manifest._training_seconds(trainer) == 1 + 4 + 8
+    assert fold_manifest._training_seconds(trainer, 2) == 4 + 8
