@@ -260,6 +260,10 @@ class ExperimentConfig(RegisteredDeclaration):
     """Write no checkpoint at all, to try things out: such a fold cannot be resumed, nor used to predict."""
     checkpoint_minutes: Annotated[float, Field(gt=0)] = TrainingOptions.checkpoint_minutes
     """At most so many minutes of training can be lost, or one epoch where that is longer."""
+    checkpoint_every: Annotated[int, Field(ge=1)] | None = TrainingOptions.checkpoint_every
+    """Write a checkpoint that stays every so many epochs, such as checkpoint_epoch_0050.pth. Absent: none."""
+    checkpoints_kept: Annotated[int, Field(ge=1)] = TrainingOptions.checkpoints_kept
+    """How many of those stay, the newest."""
     time_budget_minutes: Annotated[float, Field(gt=0)] | None = TrainingOptions.time_budget_minutes
     """Stop after the last epoch that leaves time to validate within so many minutes. Absent: no limit."""
     tensorboard: bool = TrainingOptions.tensorboard
@@ -283,6 +287,8 @@ class ExperimentConfig(RegisteredDeclaration):
             )
         if self.engine and (problem := self.engine.problem_with(device=self.device, num_gpus=self.num_gpus)):
             raise ValueError(problem)
+        if self.checkpoints_kept != TrainingOptions.checkpoints_kept and self.checkpoint_every is None:
+            raise ValueError("`checkpoints_kept` counts what `checkpoint_every` writes; set that too")
         if self.test_set and self.disable_checkpointing:
             raise ValueError("`test_set` predicts with the folds' checkpoints, and `disable_checkpointing` writes none")
         if self.registered_as and self.disable_checkpointing:
@@ -335,6 +341,8 @@ class ExperimentConfig(RegisteredDeclaration):
             npz=self.npz,
             disable_checkpointing=self.disable_checkpointing,
             checkpoint_minutes=self.checkpoint_minutes,
+            checkpoint_every=self.checkpoint_every,
+            checkpoints_kept=self.checkpoints_kept,
             time_budget_minutes=self.time_budget_minutes,
             tensorboard=self.tensorboard,
         )

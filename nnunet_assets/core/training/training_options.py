@@ -21,6 +21,8 @@ class TrainingOptions:
             for ensembles.
         disable_checkpointing: Write no checkpoint at all; such a fold cannot be resumed, nor used to predict.
         checkpoint_minutes: At most so many minutes of training can be lost, or one epoch where that is longer.
+        checkpoint_every: Write a checkpoint that stays, under its number, every so many epochs; None: none.
+        checkpoints_kept: How many of those stay, the newest.
         time_budget_minutes: Stop after the last epoch that leaves time to validate within so many minutes from
             when the fold is asked for, a wait for a GPU included; None: no limit.
         tensorboard: Write the curves for TensorBoard too.
@@ -38,7 +40,14 @@ class TrainingOptions:
     npz: bool = False
     disable_checkpointing: bool = False
     checkpoint_minutes: float = 10.0
+    checkpoint_every: int | None = None
+    checkpoints_kept: int = 3
     time_budget_minutes: float | None = None
     tensorboard: bool = False
     validation_only: bool = False
     val_best: bool = False
+
+    @property
+    def n_kept_checkpoints(self) -> int:
+        """How many checkpoints stay beside those that nnU-Net writes."""
+        return self.checkpoints_kept if self.checkpoint_every else 0

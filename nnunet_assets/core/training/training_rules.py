@@ -32,6 +32,8 @@ def contradictions(
         "restore_best and disable_checkpointing cannot be set together: without checkpoints there is no "
         "checkpoint_best.pth to restore. Leave one of them out.": options.restore_best
         and options.disable_checkpointing,
+        "checkpoint_every and disable_checkpointing cannot be set together: one keeps checkpoints, the other writes "
+        "none. Leave one of them out.": options.checkpoint_every is not None and options.disable_checkpointing,
         f"{several}, and the device is {device!r}: nnU-Net trains on several GPUs with CUDA only. Set the device to "
         "cuda, or num_gpus to 1.": options.num_gpus > 1 and device not in ("auto", "cuda"),
         f"{several}, and deterministic is set, which needs one process. Leave one of them out.": options.num_gpus > 1

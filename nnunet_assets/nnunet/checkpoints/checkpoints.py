@@ -19,6 +19,7 @@ from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT
 from nnunet_assets.core.fold.journal import saved_epochs_path
 from nnunet_assets.core.progress import Progress
+from nnunet_assets.nnunet.checkpoints.numbered import is_numbered, numbered_checkpoints
 from nnunet_assets.nnunet.checkpoints.random_state import random_state
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.processes.child import ChildFailure
@@ -149,7 +150,8 @@ def forget_previous_checkpoint(fold_folder: Path) -> None:
 
 def _present(fold_folder: Path) -> Iterator[Path]:
     # Of the same epoch the best one first: nnU-Net saves the latest before it notes that the epoch was the best.
-    return filter(Path.is_file, (fold_folder / name for name in (FINAL, BEST, LATEST, PREVIOUS)))
+    yield from filter(Path.is_file, (fold_folder / name for name in (FINAL, BEST, LATEST, PREVIOUS)))
+    yield from (file for _, file in numbered_checkpoints(fold_folder))
 
 
 def _is_whole(checkpoint: Path) -> bool:
@@ -180,9 +182,14 @@ def _record(fold_folder: Path, name: str, sha256: str, *, epoch: int) -> None:
 
     Those stay known that are there until then, be it for a kill in the middle: the one in its place, and the previous.
     """
-    record = _read_record(fold_folder)
+    record = {known: of for known, of in _read_record(fold_folder).items() if not _is_gone(fold_folder, known)}
     entry = {"sha256": sha256, "epoch": epoch, "random_state": random_state()}
     write_json_atomically(fold_folder / RECORD, {**record, name: [entry, *record.get(name, [])][:3]})
+
+
+def _is_gone(fold_folder: Path, name: str) -> bool:
+    """Says whether a numbered checkpoint was removed for newer ones: what is recorded would grow without end."""
+    return is_numbered(name) and not (fold_folder / name).exists()
 
 
 def note_saved_epochs(fold_folder: Path, n_epochs: int) -> None:

@@ -260,7 +260,7 @@ def _check_room(place: FoldPlace, request: FoldRequest) -> None:
     """Refuses a training whose checkpoints certainly do not fit on the disk, as other folds show."""
     if request.options.disable_checkpointing or request.options.validation_only:
         return
-    needed = needed_checkpoint_bytes(place.folder)
+    needed = needed_checkpoint_bytes(place.folder, request.options.n_kept_checkpoints)
     if lack := lacking_room(place.model_folder, needed, f"{place.title}: its checkpoints need"):
         remedy = failure_class(ExitCode.NO_SPACE).remedy
         raise FoldFailed(f"{lack} {remedy}", ExitCode.NO_SPACE, "")

@@ -39,6 +39,7 @@ from nnunet_assets.nnunet.checkpoints.checkpoints import (
     save_checkpoints_safely,
     set_odd_best_aside,
 )
+from nnunet_assets.nnunet.checkpoints.numbered import keep_numbered
 from nnunet_assets.nnunet.checkpoints.pretrained import load_pretrained_weights
 from nnunet_assets.nnunet.checkpoints.random_state import make_deterministic, restore_before_first_epoch, seed_training
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
@@ -228,6 +229,9 @@ def _keep_records(
     board = TensorBoardLogger(fold_folder, label_names(trainer), trainer.current_epoch) if options.tensorboard else None
     trainer.logger.loggers.extend([board] if board else [])
     save_checkpoints_safely(trainer, fold_folder, minutes=options.checkpoint_minutes, wait_for_journal=logger.wait)
+    if options.checkpoint_every:
+        every, kept = options.checkpoint_every, options.checkpoints_kept
+        keep_numbered(trainer, fold_folder, every=every, kept=kept, progress=progress)
     draw_last = draw_progress_rarely(trainer)
 
     def close() -> None:

@@ -28,8 +28,13 @@ def lacking_room(folder: Path, needed_bytes: int, what: str) -> str | None:
     return f"{what} at least {needed_gb} GB on the disk, and {free_gb} GB are free at {folder}."
 
 
-def needed_checkpoint_bytes(fold_folder: Path) -> int:
-    """Returns what the checkpoints of a fold take beyond those that it has; 0 where no fold of its model has one."""
+def needed_checkpoint_bytes(fold_folder: Path, n_kept: int = 0) -> int:
+    """Returns what the checkpoints of a fold take beyond those that it has; 0 where no fold of its model has one.
+
+    Args:
+        fold_folder: nnU-Net's `fold_k`.
+        n_kept: How many stay beside those that every training has.
+    """
     sizes = (path.stat().st_size for path in fold_folder.parent.glob("fold_*/checkpoint_*.pth"))
     own = [*fold_folder.glob("checkpoint_*.pth"), *(fold_folder / OWN_FOLDER).glob("checkpoint_*.pth")]
-    return max(0, CHECKPOINTS_AT_ONCE * max(sizes, default=0) - sum(path.stat().st_size for path in own))
+    return max(0, (CHECKPOINTS_AT_ONCE + n_kept) * max(sizes, default=0) - sum(path.stat().st_size for path in own))

@@ -137,7 +137,7 @@ def dry_run(
         device=_device_in_words(device, settings, options.num_gpus),
         epochs_left=left,
         seconds=_seconds(place, left),
-        disk_bytes=needed_checkpoint_bytes(place.folder) or None,
+        disk_bytes=needed_checkpoint_bytes(place.folder, options.n_kept_checkpoints) or None,
         free_bytes=shutil.disk_usage(free).free,
         folder=place.folder,
         preprocessed=settings.roots.preprocessed / config.dataset,

@@ -16,6 +16,8 @@ def test_is_nnunets_own_training_saved_every_ten_minutes() -> None:
         "npz": False,
         "disable_checkpointing": False,
         "checkpoint_minutes": 10.0,
+        "checkpoint_every": None,
+        "checkpoints_kept": 3,
         "time_budget_minutes": None,
         "tensorboard": False,
         "validation_only": False,

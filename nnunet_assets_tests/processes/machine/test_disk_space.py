@@ -26,6 +26,7 @@ def test_a_fold_needs_three_checkpoints_as_large_as_another_folds_less_what_it_h
     assert needed_checkpoint_bytes(fold) == 0
     write(tmp_path / "fold_1" / "checkpoint_final.pth", 100)
     assert needed_checkpoint_bytes(fold) == 300
+    assert needed_checkpoint_bytes(fold, n_kept=2) == 500
     write(fold / "checkpoint_latest.pth", 90)
     write(fold / ".nnunet_assets" / "checkpoint_previous.pth", 90)
     assert needed_checkpoint_bytes(fold) == 120
