@@ -107,8 +107,8 @@ def key_of(config: ExperimentConfig, name: str) -> dg.AssetKey:
     return dg.AssetKey([*config.identity.key_prefix, name])
 
 
-def spec_of(config: ExperimentConfig, name: str) -> dg.AssetSpec:
-    project = declared([DatasetConfig(dataset=HIPPOCAMPUS)], [config])
+def spec_of(config: ExperimentConfig, name: str, *others: ExperimentConfig) -> dg.AssetSpec:
+    project = declared([DatasetConfig(dataset=HIPPOCAMPUS)], [config, *others])
     return graph(project).resolve_assets_def(key_of(config, name)).get_asset_spec()
 
 
@@ -166,6 +166,19 @@ def test_folds_on_plans_derived_for_their_variant_follow_from_the_plans_that_are
 
     assert folds.key.path[-2].endswith("__nnUNetPlans_bs4__3d_fullres")
     assert "preprocessed_plans" in [dep.asset_key.path[-1] for dep in folds.deps]
+
+
+def test_a_fold_depends_on_the_fold_of_its_number_that_it_continues() -> None:
+    variant = VariantConfig(name="longer", continues="short", num_epochs=500)
+    longer = SHORT.model_copy(update={"variant": variant, "full_model": True})
+    parent = SHORT.model_copy(update={"full_model": True})
+    folds, full = (spec_of(longer, name, parent) for name in ("fold_model", "full_model"))
+
+    (continued,) = [dep for dep in folds.deps if dep.asset_key.path[-1] == "fold_model"]
+    assert "short" in continued.asset_key.path
+    assert isinstance(continued.partition_mapping, dg.IdentityPartitionMapping)
+    assert [dep.asset_key.path[1] for dep in full.deps if dep.asset_key.path[-1] == "full_model"] == ["short"]
+    assert folds.code_version != spec_of(SHORT, "fold_model").code_version
 
 
 def test_a_full_model_is_declared_beside_the_folds_and_needs_no_split() -> None:

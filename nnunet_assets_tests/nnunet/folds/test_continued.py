@@ -10,7 +10,7 @@ from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, commit_fold, read_committed
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.folds.continued import continued_fold
-from nnunet_assets_tests.builders import HIGHER, write_fold
+from nnunet_assets_tests.evaluation_builders import HIGHER, write_fold
 from nnunet_assets_tests.prepared_builders import EXPERIMENT, dataset_of, inputs_of, write_plans, write_prepared
 
 PARENT = replace(EXPERIMENT, variant="short", trainer="nnUNetTrainerAdam")

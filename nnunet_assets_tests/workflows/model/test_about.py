@@ -87,6 +87,7 @@ def test_every_member_names_what_it_was_made_from_the_stage_before_included(sett
         "fold_0/commit": file_sha256(fold.with_name("fold_0") / ".nnunet_assets/manifest.json"),
         "fold_1/commit": file_sha256(fold / ".nnunet_assets/manifest.json"),
     }
+    assert about.notes == ()
     nowhere = replace(model.members[0], folder=settings.project / "nowhere", previous=None)
     assert with_inputs(AboutModel(), [nowhere]).inputs == {cascade: {}}
 
@@ -126,3 +127,18 @@ def test_a_checkpoint_that_its_manifest_names_is_among_what_a_member_was_made_fr
     made = with_inputs(AboutModel(), [member]).inputs[name]
     assert made["fold_1/checkpoint_final.pth"] == sha256
     assert "fold_0/checkpoint_final.pth" not in made
+
+
+def test_a_model_that_continues_another_one_says_which_and_from_where_on(settings: Settings) -> None:
+    write(settings, LOWRES, *FOLDS)
+    continued = {"experiment": "A / short / B, fold_0", "variant": "short", "checkpoint_sha256": "abc", "n_epochs": 7}
+    for fold in FOLDS:
+        folder = LOWRES.fold_folder(settings.roots, fold)
+        manifest = read_committed(folder)
+        assert manifest
+        commit_fold(folder, replace(manifest, details={**manifest.details, "continues": continued}))
+
+    about = with_inputs(AboutModel(notes=("first",)), usable_experiment(settings, LOWRES, FOLDS).members)
+
+    assert about.notes == ("first", f"{LOWRES.title} continues the training of A / short / B after its 7 epochs.")
+    assert about.inputs[f"{DATASET}/{LOWRES.name}"]["fold_1/continues"] == "abc"
