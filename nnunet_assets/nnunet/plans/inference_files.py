@@ -8,7 +8,9 @@ before, which nnU-Net forgets.
 pickle runs what is in it.
 """
 
+import os
 import pickle
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +44,7 @@ class ChosenModels:
         steps: None are taken where it is empty.
         steps_pickle: Where `postprocessing_pickle` lies.
         plans_file: Of any member; it names the reader and the labels.
+        trainer_folders: Where the members' trainers are, as far as nnU-Net does not have them itself.
     """
 
     members: tuple[Experiment, ...]
@@ -53,6 +56,7 @@ class ChosenModels:
     steps: tuple[Step, ...]
     steps_pickle: Path
     plans_file: Path
+    trainer_folders: tuple[str, ...] = ()
 
 
 def nnunet_identifier(members: Sequence[Experiment], folds: Sequence[int]) -> str:
@@ -85,6 +89,10 @@ def inference_instructions(chosen: ChosenModels) -> str:
     """Returns what `inference_instructions.txt` says."""
     is_ensemble = len(chosen.members) > 1
     lines = ["***Run inference like this:***\n"]
+    if chosen.trainer_folders:
+        folders = shlex.quote(os.pathsep.join(chosen.trainer_folders))
+        lines += ["The trainer is not one of nnU-Net's own. Tell it first where it is:\n"]
+        lines += [f"export nnUNet_extTrainer={folders}\n"]
     if is_ensemble:
         lines.append(
             "An ensemble won! What a surprise! Run the following commands to run predictions with the ensemble "

@@ -4,11 +4,12 @@ What MLflow writes of this machine, the paths that things came from, is taken ou
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from nnunet_assets.core.model.model_description import MODEL_FILE, ModelDescription
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 PACKAGE_FOLDER = "package"
 PACKAGE_PATH = f"artifacts/{PACKAGE_FOLDER}"
 """Where the package lies in MLflow's folder of a model."""
+
+TRAINERS_FOLDER = "trainers"
+"""Beside it, the sources of trainers that nnU-Net does not have; only whoever loads the model by MLflow runs them."""
 
 CODE_FILE = Path(__file__).with_name("served_model.py")
 """What is logged as the model's code; MLflow runs it where the model is loaded."""
@@ -33,19 +37,27 @@ SEVERAL_CHANNELS_A_FILE = (".png", ".bmp", ".tif")
 
 
 @contextmanager
-def mlflow_folder(package: Path, example: Sequence[bytes]) -> Iterator[Path]:
+def mlflow_folder(
+    package: Path, example: Sequence[bytes], trainers: Mapping[str, bytes] = MappingProxyType({})
+) -> Iterator[Path]:
     """Yields MLflow's folder of a package, which is removed afterwards; the package's files are links in it.
 
     Args:
         package: The package, checked.
         example: Synthetic image files, one a channel: what a caller sends.
+        trainers: Sources by path, of trainers that nnU-Net does not have.
     """
     description = read_description(package / MODEL_FILE)
     with TemporaryDirectory(prefix="nnunet_assets-") as name:
         seed, folder = Path(name, PACKAGE_FOLDER), Path(name, "model")
         seed.mkdir()
         (seed / MODEL_FILE).write_bytes((package / MODEL_FILE).read_bytes())
-        _save(folder, seed, description, example)
+        seeds = {PACKAGE_FOLDER: seed, **({TRAINERS_FOLDER: Path(name, TRAINERS_FOLDER)} if trainers else {})}
+        for path, content in trainers.items():
+            file = seeds[TRAINERS_FOLDER] / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        _save(folder, seeds, description, example)
         for path in (MODEL_FILE, *description.files):
             link = folder / PACKAGE_PATH / path
             link.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +66,7 @@ def mlflow_folder(package: Path, example: Sequence[bytes]) -> Iterator[Path]:
         yield folder
 
 
-def _save(folder: Path, seed: Path, description: ModelDescription, example: Sequence[bytes]) -> None:
+def _save(folder: Path, seeds: Mapping[str, Path], description: ModelDescription, example: Sequence[bytes]) -> None:
     import pandas as pd
 
     columns = [f"channel_{number:04d}" for number in range(len(example))]
@@ -66,12 +78,12 @@ def _save(folder: Path, seed: Path, description: ModelDescription, example: Sequ
         mlflow.pyfunc.save_model(
             path=str(folder),
             python_model=str(CODE_FILE),
-            artifacts={PACKAGE_FOLDER: str(seed)},
+            artifacts={name: str(seed) for name, seed in seeds.items()},
             signature=_signature(description, columns),
             input_example=pd.DataFrame({name: [one] for name, one in zip(columns, example, strict=True)}),
             pip_requirements=pinned_requirements(),
         )
-    _forget_places(folder / "MLmodel", seed)
+    _forget_places(folder / "MLmodel", seeds)
 
 
 def pinned_requirements() -> list[str]:
@@ -92,11 +104,12 @@ def _signature(description: ModelDescription, columns: Sequence[str]) -> "ModelS
     )
 
 
-def _forget_places(file: Path, seed: Path) -> None:
+def _forget_places(file: Path, seeds: Mapping[str, Path]) -> None:
     """Takes the paths of this machine out of MLflow's description of a model."""
     text = file.read_text(encoding="utf-8")
     for place in {str(CODE_FILE), str(CODE_FILE.resolve())}:
         text = text.replace(place, CODE_FILE.name)
-    for place in {str(seed), str(seed.resolve())}:
-        text = text.replace(place, PACKAGE_PATH)
+    for name, seed in seeds.items():
+        for place in {str(seed), str(seed.resolve())}:
+            text = text.replace(place, f"artifacts/{name}")
     file.write_text(text, encoding="utf-8")

@@ -47,6 +47,7 @@ class Registration:
         example: Synthetic image files, one a channel, for MLflow's input example.
         tags: Of the version, beside its digest and size.
         description: For people.
+        trainers: As for `mlflow_folder`.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Registration:
     example: Sequence[bytes]
     tags: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
+    trainers: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def register_package(destination: Destination, wanted: Registration) -> RegisteredVersion:
@@ -165,7 +167,7 @@ def _uploaded(client: "MlflowClient", destination: Destination, wanted: Registra
             remove_model(client, destination, model.model_id)  # its process is gone: we hold its lock
     model = client.create_logged_model(experiment_id, wanted.name, wanted.run_id, tags, model_type="nnU-Net")
     try:
-        with mlflow_folder(wanted.package, wanted.example) as folder, patient(UPLOAD_SECONDS):
+        with mlflow_folder(wanted.package, wanted.example, wanted.trainers) as folder, patient(UPLOAD_SECONDS):
             client.log_model_artifacts(model.model_id, str(folder))
         client.finalize_logged_model(model.model_id, "READY")
     except BaseException:

@@ -2,7 +2,8 @@
 
 It predicts with nnU-Net's own predictor and its own functions before and after it, and imports nothing of
 nnunet_assets: whatever has nnunetv2 and torch in the pinned versions can serve it. It takes images and returns masks
-as bytes: no path of a caller is ever opened, and nothing of nnU-Net's environment variables is asked for.
+as bytes: no path of a caller is ever opened, and nothing of nnU-Net's environment variables is asked for. Trainers that
+nnU-Net does not have come along as sources, and are found in their folder alone.
 """
 
 import gzip
@@ -10,10 +11,13 @@ import io
 import json
 import logging
 import math
+import os
+import sys
 import tempfile
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,7 @@ MASK = "mask"
 _LOGGER = logging.getLogger(__name__)
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _MOST_JSON_BYTES = 64 << 20
+_EXTERNAL_TRAINERS = "nnUNet_extTrainer"
 
 
 def _refused(sentence: str) -> MlflowException:
@@ -39,6 +44,8 @@ class ServedModel(PythonModel):  # type: ignore[misc]  # mlflow has no types
     def load_context(self, context: Any) -> None:
         """Reads how the model describes itself; torch is imported when something is predicted."""
         self._folder = Path(context.artifacts["package"])
+        own = context.artifacts.get("trainers")
+        self._trainers = Path(own) if own else None
         self._model = _read_json(self._folder / "model.json")
         self._ending = str(self._model["images"]["file_ending"])
         self._predictors: dict[tuple[str, str], Any] = {}
@@ -211,7 +218,8 @@ class ServedModel(PythonModel):  # type: ignore[misc]  # mlflow has no types
                 torch.load(folder / fold / member["checkpoint"], map_location="cpu", weights_only=True)
             predictor = nnUNetPredictor(device=torch.device(device), allow_tqdm=False)
             folds = tuple(_fold(fold) for fold in member["folds"])
-            predictor.initialize_from_trained_model_folder(str(folder), folds, member["checkpoint"])
+            with _trainers_found(self._trainers):
+                predictor.initialize_from_trained_model_folder(str(folder), folds, member["checkpoint"])
             self._predictors[key] = predictor
         return self._predictors[key]
 
@@ -232,6 +240,29 @@ class ServedModel(PythonModel):  # type: ignore[misc]  # mlflow has no types
         reader = _reader(self._folder / member["path"])()
         load_postprocess_save(str(mask), str(cleaned), reader, functions, wanted)
         return cleaned
+
+
+@contextmanager
+def _trainers_found(folder: Path | None) -> Iterator[None]:
+    """Lets nnU-Net find the trainers whose sources came along, which build the network; None: it has them itself.
+
+    A package of the same name that is installed goes first, and what is imported meanwhile stays for later members.
+    """
+    if folder is None:
+        yield
+        return
+    variables = os.environ  # noqa: TID251 (nnU-Net has no other way to be told)
+    before = variables.get(_EXTERNAL_TRAINERS)
+    folders = [folder / "nnunet_assets" / "trainers", folder / "own"]
+    sys.path.append(str(folder))
+    variables[_EXTERNAL_TRAINERS] = os.pathsep.join(str(one) for one in folders if one.is_dir())
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        variables.pop(_EXTERNAL_TRAINERS)
+        if before is not None:
+            variables[_EXTERNAL_TRAINERS] = before
 
 
 def _refuse_torn(number: int, channel: int, content: bytes) -> None:

@@ -22,7 +22,8 @@ from nnunet_assets.nnunet.plans.inference_files import (
     nnunet_identifier,
 )
 from nnunet_assets.nnunet.plans.plans import Plans
-from nnunet_assets.nnunet.trainer.trainer_names import trainer_names
+from nnunet_assets.nnunet.trainer.trainer_names import trainer_folders, trainer_names
+from nnunet_assets.nnunet.trainer.trainer_sources import found_trainers
 from nnunet_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -93,6 +94,15 @@ def _why_not(settings: Settings, members: Sequence[Experiment]) -> str:
     return ""
 
 
+def _trainer_folders(settings: Settings, trainers: Iterable[str]) -> tuple[str, ...]:
+    """Returns where nnU-Net has to look for trainers beside its own, in the order in which it does."""
+    variables = settings.child_environment()
+    nnunets, *others = trainer_folders(variables)
+    found = found_trainers(variables)
+    needed = {found.classes[base].folder for name in trainers if name in found.classes for base in found.lineage(name)}
+    return tuple(str(folder) for folder in dict.fromkeys(others) if folder in needed - {nnunets})
+
+
 def _chosen_models(
     settings: Settings,
     found: "BestConfiguration",
@@ -121,4 +131,5 @@ def _chosen_models(
         steps=chosen.steps,
         steps_pickle=steps_pickle,
         plans_file=members[0].model_folder(roots) / "plans.json",
+        trainer_folders=_trainer_folders(settings, [member.trainer for member in members]),
     )

@@ -27,6 +27,7 @@ from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.nnunet.packages.package_reading import ModelPackage
 from nnunet_assets.nnunet.packages.package_writing import write_package
+from nnunet_assets.nnunet.packages.trainer_files import TrainerFiles, trainer_files
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.registry import registry_names
 from nnunet_assets.tracking.registry.registration import Registration, describe, register_package
@@ -114,7 +115,13 @@ def register_model(
     with scratch_folder(_models(settings) / "package") as folder:
         package = write_package(model.usable, model.about, folder / "package", progress)
         progress.say(f"Registering {model.name}, {_size(package.folder) / 1e6:.0f} MB.")
-        version = register_package(destination, _registration(model, package, settings))
+        trainers = trainer_files(trainers_of(package.description), settings.child_environment())
+        for file in trainers.own:
+            progress.say(
+                f"{file} goes along with the version: whoever loads that by MLflow runs it. `nnunet-assets predict` "
+                "does not, and needs the file where it predicts."
+            )
+        version = register_package(destination, _registration(model, package, settings, trainers))
     if model.scores is not None:
         keep_scores(settings, version.digest, model.scores)
     if model.test_scores is not None:
@@ -157,7 +164,14 @@ def _in_order(*verdicts: Verdict) -> tuple[Verdict, ...]:
     return tuple(found[rule] for rule in RULES)
 
 
-def _registration(model: ModelToRegister, package: ModelPackage, settings: Settings) -> Registration:
+def trainers_of(description: ModelDescription) -> list[str]:
+    """Returns the trainers of a model's members, each once."""
+    return sorted({member.trainer for member in description.members})
+
+
+def _registration(
+    model: ModelToRegister, package: ModelPackage, settings: Settings, trainers: TrainerFiles
+) -> Registration:
     # numpy, which whoever loads the definitions has no use for.
     from nnunet_assets.nnunet.images.image_reader import reader_of_model
     from nnunet_assets.nnunet.images.synthetic_image import synthetic_files
@@ -181,8 +195,10 @@ def _registration(model: ModelToRegister, package: ModelPackage, settings: Setti
         **hashes,
         **{f"{registry_names.NUMBER}.{name}": _shown(number) for name, number in _main_numbers(description)},
     }
+    if trainers.files:
+        tags[registry_names.TRAINERS] = ",".join(trainers_of(description))
     text = _description(description, model.verdicts)
-    return Registration(model.name, package.folder, model.dataset, model.run_id, example, tags, text)
+    return Registration(model.name, package.folder, model.dataset, model.run_id, example, tags, text, trainers.files)
 
 
 def judge_inputs(summary: CvSummary) -> Verdict:

@@ -9,6 +9,7 @@ import pytest
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.selection.best_configuration import BestConfiguration
+from nnunet_assets.processes.variables import OWN_TRAINERS
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.model import inference_notes
 from nnunet_assets.workflows.model.inference_notes import write_inference_notes
@@ -129,3 +130,24 @@ def test_results_are_those_that_plain_nnunet_sees_beside_what_was_chosen(setting
     assert chosen.mean_without_steps == plain["chosen"] != chosen.mean
     assert chosen.plans_file == FULLRES.model_folder(settings.roots) / "plans.json"
     assert (chosen.members, chosen.previous, chosen.steps) == ((FULLRES,), {}, ((1,),))
+
+
+@pytest.mark.parametrize("trainer", ["nnUNetTrainerSliceWise", "nnUNetTrainerMine", "nnUNetTrainerAdam"])
+def test_where_nnunet_does_not_have_the_trainer_the_instructions_say_where_it_is(
+    settings: Settings, trainer: str
+) -> None:
+    own = settings.project / "trainers"
+    own.mkdir()
+    (own / "mine.py").write_text(
+        "from nnunet_assets.trainers.nnunet_trainer_tunable import nnUNetTrainerTunable\n"
+        "class nnUNetTrainerMine(nnUNetTrainerTunable): pass\n"
+    )
+    files, _ = written(settings, replace(FLAT, trainer=trainer))
+
+    lines = [line for line in files[1].read_text().splitlines() if line.startswith("export nnUNet_extTrainer=")]
+    folders = {
+        "nnUNetTrainerSliceWise": [OWN_TRAINERS],
+        "nnUNetTrainerMine": [own, OWN_TRAINERS],
+        "nnUNetTrainerAdam": None,
+    }[trainer]
+    assert lines == ([f"export nnUNet_extTrainer={':'.join(map(str, folders))}"] if folders else [])

@@ -1,0 +1,82 @@
+"""What of trainers goes along with a model, and what of a project does not."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from nnunet_assets.errors import PackageError
+from nnunet_assets.nnunet.packages.trainer_files import trainer_files
+from nnunet_assets.processes.variables import with_trainers
+
+MINE = """
+import helpers.deep
+from own_losses import Loss
+from nnunet_assets.trainers.nnunet_trainer_tunable import nnUNetTrainerTunable
+
+class nnUNetTrainerMine(nnUNetTrainerTunable):
+    pass
+"""
+PLAIN = """
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+class nnUNetTrainerPlain(nnUNetTrainer):
+    pass
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    files = {
+        "mine.py": MINE,
+        "plain.py": PLAIN,
+        "own_losses.py": "import json\nimport missing_here\n",
+        "helpers/__init__.py": "",
+        "helpers/deep.py": "from own_losses import Loss\n",
+        "secret.py": "PASSWORD = 'canary'\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_nnunets_own_trainers_need_nothing_along() -> None:
+    assert trainer_files(["nnUNetTrainer", "nnUNetTrainerAdam"], with_trainers({})).files == {}
+
+
+def test_ours_go_as_a_package_of_their_own_that_imports_without_the_rest(tmp_path: Path) -> None:
+    found = trainer_files(["nnUNetTrainerSliceWiseBN"], with_trainers({}))
+
+    assert found.own == ()
+    assert all(path.startswith("nnunet_assets/") for path in found.files)
+    assert {"nnunet_assets/__init__.py", "nnunet_assets/trainers/parts/learning_rates.py"} <= {*found.files}
+    imported = b"".join(found.files.values())
+    assert b"nnunet_assets.core" not in imported
+    assert b"import nnunet_assets\n" not in imported
+
+
+def test_a_projects_own_goes_with_what_it_imports_from_beside_it_and_nothing_else(folder: Path) -> None:
+    found = trainer_files(["nnUNetTrainerMine"], with_trainers({}, folder))
+
+    own = sorted(path.removeprefix("own/") for path in found.files if path.startswith("own/"))
+    assert own == ["helpers/__init__.py", "helpers/deep.py", "mine.py", "own_losses.py"]
+    assert sorted(path.relative_to(folder).as_posix() for path in found.own) == own
+    assert "nnunet_assets/trainers/nnunet_trainer_tunable.py" in found.files  # what it derives from
+    assert found.files["own/mine.py"] == (folder / "mine.py").read_bytes()
+
+
+def test_one_on_nnunets_own_goes_alone(folder: Path) -> None:
+    assert [*trainer_files(["nnUNetTrainerPlain"], with_trainers({}, folder)).files] == ["own/plain.py"]
+
+
+def test_nothing_of_a_trainer_is_run(folder: Path) -> None:
+    (folder / "plain.py").write_text(f"raise SystemExit\n{PLAIN}")
+
+    assert trainer_files(["nnUNetTrainerPlain"], with_trainers({}, folder)).own
+    assert "plain" not in sys.modules
+
+
+def test_a_trainer_that_is_nowhere_is_told(folder: Path) -> None:
+    with pytest.raises(PackageError, match="nnUNetTrainerGone is in none of the folders in which nnU-Net looks"):
+        trainer_files(["nnUNetTrainer", "nnUNetTrainerGone"], with_trainers({}, folder))
