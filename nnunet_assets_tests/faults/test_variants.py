@@ -130,6 +130,8 @@ def test_mlflow_has_each_epoch_of_both_once_and_names_the_parent(project: Path) 
     assert sorted(point.step for point in history) == [0, 1, 2, 3, 4]
     assert fold.data.tags["nnunet_assets.continues"].startswith(f"{PHANTOM} / short / ")
     assert fold.data.params["continues/n_epochs"] == "2"
+    said = ours("train", "--from-run", fold.info.run_id, "--project", project)  # refuses what is not the same training
+    assert f"going on with {PHANTOM} / short / " in said
 
 
 def test_numbered_checkpoints_stay_the_newest_two_and_nnunet_predicts_with_them(project: Path, tmp_path: Path) -> None:
@@ -190,8 +192,8 @@ def go_on(
     progress: Progress = SILENT,
 ) -> None:
     dataset = dataset_of(phantom.roots, child)
-    continued, how = continued_fold(dataset, parent, "fold_0")
-    inputs = fold_inputs(dataset, child, "fold_0", how)
+    continued = continued_fold(dataset, parent, "fold_0")
+    inputs = fold_inputs(dataset, child, "fold_0", continued.training_hash)
     options = TrainingOptions(seed=5, deterministic=True)
     request = FoldRequest(child, "fold_0", chosen, "cpu", inputs, None, options, continued=continued)
     run_fold(request, phantom.roots, environment=phantom.environment, progress=progress)

@@ -28,6 +28,7 @@ class ContinuedFold:
         folder: nnU-Net's `fold_k`.
         checkpoint_sha256: Of its final checkpoint.
         n_epochs: That it was trained.
+        training_hash: Digest of how it was trained, which is part of how what continues it is.
     """
 
     experiment: str
@@ -35,6 +36,7 @@ class ContinuedFold:
     folder: Path
     checkpoint_sha256: str
     n_epochs: int
+    training_hash: str
 
     @property
     def checkpoint(self) -> Path:

@@ -9,8 +9,8 @@ from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 
 
-def continued_fold(dataset: PreparedDataset, parent: Experiment, fold: str) -> tuple[ContinuedFold, str]:
-    """Returns the fold of an experiment that is to be continued, and the digest of how it was trained.
+def continued_fold(dataset: PreparedDataset, parent: Experiment, fold: str) -> ContinuedFold:
+    """Returns the fold of an experiment that is to be continued.
 
     Raises:
         FoldError: It is not finished, has no checkpoint, or was trained on other data, plans or splits than there are
@@ -32,7 +32,7 @@ def continued_fold(dataset: PreparedDataset, parent: Experiment, fold: str) -> t
             "them."
         )
     title, variant = f"{parent.title}, {fold}", parent.variant or DEFAULT_VARIANT
-    return ContinuedFold(title, variant, there.folder, checkpoint, manifest.n_epochs), inputs.training_hash
+    return ContinuedFold(title, variant, there.folder, checkpoint, manifest.n_epochs, inputs.training_hash)
 
 
 def finished_parent(fold: Fold) -> FinishedFold:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs
+from nnunet_assets.core.fold.continued_fold import CONTINUES
 from nnunet_assets.core.fold.training_conditions import TrainingConditions
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import TrackingError
@@ -55,6 +56,7 @@ class RecalledFold:
         num_epochs: How many epochs the trainer was to train; None: not known.
         device_kind: `cuda`, `cpu` or `mps`; None: not known.
         conditions: Under which it was trained.
+        continues: The variant whose fold it went on with, as a declaration names it; None: it began by itself.
     """
 
     run_id: str
@@ -65,6 +67,7 @@ class RecalledFold:
     num_epochs: int | None
     device_kind: str | None
     conditions: TrainingConditions
+    continues: str | None = None
 
 
 def recall_fold(destination: Destination, run_id: str) -> RecalledFold:
@@ -121,6 +124,7 @@ def _fold(run_id: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> Re
         num_epochs=params.get("trainer", {}).get("num_epochs"),
         device_kind=device.get("kind"),
         conditions=TrainingConditions(inputs, params.get("versions", {}), device.get("name"), tags.get(names.HOST)),
+        continues=params.get(CONTINUES, {}).get("variant"),
     )
 
 

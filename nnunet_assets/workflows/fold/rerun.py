@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.files.digests import file_sha256
+from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.training_conditions import Change, TrainingConditions
 from nnunet_assets.declarations.config import RESULT_OPTIONS, ExperimentConfig, VariantConfig
@@ -47,9 +47,12 @@ class Rerun:
     def changes(self, settings: Settings, request: FoldRequest) -> list[Change]:
         """Returns what is not what it was when the run was made."""
         then = self.recalled.conditions
+        training_hash = self.training_hash
+        if request.continued:
+            training_hash = json_sha256([training_hash, request.continued.training_hash])
         now = TrainingConditions(
             # The variant is another one, of the same settings.
-            replace(request.inputs, training_hash=self.training_hash),
+            replace(request.inputs, training_hash=training_hash),
             package_versions(),
             _device_name(request.device, settings.variables, then.device),
             _host(settings),
@@ -117,6 +120,8 @@ def _experiment(recalled: RecalledFold, variant: str | None, **fields: Any) -> E
     for name, value in recalled.overrides.items():
         place = changing if name in VariantConfig.model_fields else changing.setdefault("hyperparameters", {})
         place[name] = value
+    if recalled.continues:
+        changing["continues"] = recalled.continues
     if not changing and recalled.num_epochs is not None:
         # A variant has to set something, and what every trainer has is said of every run.
         changing["num_epochs"] = recalled.num_epochs

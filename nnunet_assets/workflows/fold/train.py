@@ -110,10 +110,9 @@ def fold_request(
     dataset = dataset or prepared_for(settings.roots, config)
     if commits := check_previous_stage(dataset, config.identity):
         training_hash = json_sha256([training_hash, *commits])
-    continued = None
-    if config.continued:
-        continued, how = continued_fold(dataset, config.continued, fold)
-        training_hash = json_sha256([training_hash, how])
+    continued = continued_fold(dataset, config.continued, fold) if config.continued else None
+    if continued:
+        training_hash = json_sha256([training_hash, continued.training_hash])
     inputs = fold_inputs(dataset, config.identity, fold, training_hash)
     overrides = config.variant.overrides() if config.variant else {}
     word = asked.despite_changes

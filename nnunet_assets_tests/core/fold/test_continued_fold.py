@@ -4,7 +4,7 @@ import pytest
 
 from nnunet_assets.core.fold.continued_fold import ContinuedFold, continues_other
 
-FOLD = ContinuedFold("Dataset001_A / short / x, fold_0", "short", Path("/secret/fold_0"), "abc", 7)
+FOLD = ContinuedFold("Dataset001_A / short / x, fold_0", "short", Path("/secret/fold_0"), "abc", 7, "settings")
 
 
 def test_what_is_recorded_says_what_was_continued_and_not_where_it_lies() -> None:

@@ -39,9 +39,9 @@ def finish(records: Any, *, has_checkpoint: bool = True) -> Path:
 def test_a_finished_fold_is_named_by_its_checkpoint(records: Any) -> None:
     folder = finish(records)
 
-    found, how = continued_fold(dataset_of(records[0]), PARENT, "fold_0")
+    found = continued_fold(dataset_of(records[0]), PARENT, "fold_0")
 
-    assert (found.folder, found.n_epochs, found.variant, how) == (folder, 5, "short", "settings")
+    assert (found.folder, found.n_epochs, found.variant, found.training_hash) == (folder, 5, "short", "settings")
     assert found.checkpoint_sha256 == file_sha256(folder / FINAL_CHECKPOINT)
     assert found.experiment == f"{PARENT.title}, fold_0"
 

@@ -28,7 +28,7 @@ def parent_in(folder: Path, tiny: TinyTrainers, **chosen: Any) -> tuple[Any, Con
     trainer._best_ema = 0.5
     folder.mkdir()
     trainer.save_checkpoint(str(folder / FINAL))
-    return trainer, ContinuedFold("the parent, fold_0", "short", folder, file_sha256(folder / FINAL), 2)
+    return trainer, ContinuedFold("the parent, fold_0", "short", folder, file_sha256(folder / FINAL), 2, "")
 
 
 def child_in(folder: Path, tiny: TinyTrainers, **chosen: Any) -> Any:
@@ -112,7 +112,7 @@ def test_another_network_and_a_packages_checkpoint_are_refused(tmp_path: Path, t
         folder = tmp_path / name
         folder.mkdir()
         torch.save(changed, folder / FINAL)
-        return ContinuedFold("the parent, fold_0", "short", folder, file_sha256(folder / FINAL), 2)
+        return ContinuedFold("the parent, fold_0", "short", folder, file_sha256(folder / FINAL), 2, "")
 
     other = copy.deepcopy(content)
     other["network_weights"]["encoder.of.another"] = other["network_weights"].popitem()[1]
@@ -124,7 +124,7 @@ def test_another_network_and_a_packages_checkpoint_are_refused(tmp_path: Path, t
 
 
 def test_without_an_epoch_left_nothing_begins(tmp_path: Path, tiny: TinyTrainers) -> None:
-    continued = ContinuedFold("the parent, fold_0", "short", tmp_path, "", 4)
+    continued = ContinuedFold("the parent, fold_0", "short", tmp_path, "", 4, "")
 
     with pytest.raises(ChildFailure, match="trained for 4 epochs, and num_epochs is 4, those included: none is left"):
         go_on_from(child_in(tmp_path / "child", tiny), continued, RecordedProgress())
@@ -132,7 +132,7 @@ def test_without_an_epoch_left_nothing_begins(tmp_path: Path, tiny: TinyTrainers
 
 def test_the_epochs_of_its_journal_are_taken_over_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / ".nnunet_assets").mkdir()
-    continued = ContinuedFold("the parent, fold_0", "short", tmp_path, "", 2)
+    continued = ContinuedFold("the parent, fold_0", "short", tmp_path, "", 2, "")
     assert continued_records(continued) == []
     append_record(journal_path(tmp_path), "start", {"params": {}})
     for epoch in range(2):
