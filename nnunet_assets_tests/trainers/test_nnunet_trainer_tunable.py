@@ -156,3 +156,21 @@ def test_dropout_that_the_plans_have_is_not_doubled(tiny: TinyTrainers) -> None:
     network |= {"dropout_op": "torch.nn.Dropout3d", "dropout_op_kwargs": {"p": 0.2}}
     with pytest.raises(ValueError, match="The plans have dropout already"):
         trainer.initialize()
+
+
+@pytest.mark.parametrize("name", ["nnUNetTrainer", "nnUNetTrainerSliceWiseBN"])
+def test_a_checkpoint_holds_all_that_a_training_goes_on_with(tiny: TinyTrainers, name: str, tmp_path: Any) -> None:
+    import torch
+
+    trainer = tiny.initialized(name)
+    tiny.train(trainer, range(1))
+    trainer.current_epoch, trainer._best_ema = 3, 0.25
+    trainer.save_checkpoint(file := str(tmp_path / "checkpoint.pth"))
+    found = torch.load(file, weights_only=False)
+
+    assert (found["current_epoch"], found["_best_ema"], found["trainer_name"]) == (4, 0.25, name)
+    assert found["network_weights"].keys() == trainer.network.state_dict().keys()
+    assert found["optimizer_state"]["state"]  # moments; the learning rate follows from the epoch
+    assert "grad_scaler_state" in found  # none on a CPU
+    assert found["init_args"]["plans"]["configurations"]
+    assert "ema_fg_dice" in found["logging"]
