@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from nnunet_assets.core.training.training_options import TrainingOptions
-from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
+from nnunet_assets.declarations.config import ExperimentConfig
+from nnunet_assets.declarations.variant_config import VariantConfig
 
 HIPPOCAMPUS = "Dataset004_Hippocampus"
 PROJECT = Path("/project")

@@ -6,8 +6,9 @@ from typing import Any, get_args
 
 import pytest
 
-from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
+from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.tunable_trainers import TRAINERS, TunableChoices, problem_with_choices
+from nnunet_assets.declarations.variant_config import VariantConfig
 from nnunet_assets.nnunet.trainer.trainer_sources import found_trainers
 from nnunet_assets.processes.variables import EXTERNAL_TRAINERS, OWN_TRAINERS
 

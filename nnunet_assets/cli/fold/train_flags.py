@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunet_assets.declarations.config import RESULT_OPTIONS
 from nnunet_assets.declarations.named_fold import NamedFold
+from nnunet_assets.declarations.variant_config import RESULT_OPTIONS
 from nnunet_assets.workflows.fold.train import AskedNow
 
 

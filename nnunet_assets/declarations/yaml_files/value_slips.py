@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 
 from nnunet_assets.core.files.layout import DATASET_PATTERN
-from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, VariantConfig
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.fields import keys_of
+from nnunet_assets.declarations.variant_config import VariantConfig
 from nnunet_assets.errors import did_you_mean
 
 _EXAMPLES = {

@@ -59,7 +59,7 @@ def manifest_of(
         inputs=request.inputs,
         versions=package_versions(),
         device=device_name(device),
-        seconds={"training": _training_seconds(trainer, request), "validation": validation_seconds},
+        seconds={"training": _training_seconds(trainer, _first_epoch(request)), "validation": validation_seconds},
         n_epochs=trainer.current_epoch,
         peak_memory_bytes=peak,
         # Without checkpointing there is no final one.
@@ -101,9 +101,13 @@ def manifest_again(earlier: Manifest, now: Manifest) -> Manifest | None:
     return replace(now, device=earlier.device, peak_memory_bytes=earlier.peak_memory_bytes, details=details)
 
 
-def _training_seconds(trainer: NnunetTrainer, request: FoldAttempt) -> float:
-    """Returns the sum over the epochs of this training, which more than one process may have trained."""
-    first = request.continued.n_epochs if request.continued else 0
+def _first_epoch(request: FoldAttempt) -> int:
+    """Returns the first epoch of this training; those before are of the one that it continues."""
+    return request.continued.n_epochs if request.continued else 0
+
+
+def _training_seconds(trainer: NnunetTrainer, first: int = 0) -> float:
+    """Returns the sum over the epochs from the first on: an interrupted fold was trained by more than one process."""
     # Around damaged lines, which the journal of a fold that is validated again still has.
     records, _ = readable_until_epoch(journal_path(Path(trainer.output_folder)), trainer.current_epoch)
     epochs = (record for record in records if record.epoch is not None and record.epoch >= first)

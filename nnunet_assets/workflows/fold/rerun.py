@@ -13,9 +13,10 @@ from typing import Any
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.training_conditions import Change, TrainingConditions
-from nnunet_assets.declarations.config import RESULT_OPTIONS, ExperimentConfig, VariantConfig
+from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.named_fold import NamedFold, dataset_named, experiment_of, fold_named
 from nnunet_assets.declarations.project import Project
+from nnunet_assets.declarations.variant_config import RESULT_OPTIONS, VariantConfig
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.trainer.parameters import package_versions
 from nnunet_assets.processes.host_name import host_name

@@ -21,8 +21,9 @@ from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import RESULT_FILES, commit_fold
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records
 from nnunet_assets.core.splits.splits_files import write_splits
-from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
+from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project
+from nnunet_assets.declarations.variant_config import VariantConfig
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.trainer.parameters import package_versions
 from nnunet_assets.settings import Settings

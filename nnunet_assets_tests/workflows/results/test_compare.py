@@ -17,8 +17,9 @@ from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Roots, comparison_folder
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.text.places import Places
-from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
+from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
+from nnunet_assets.declarations.variant_config import VariantConfig
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.reports.tables.case_table import write_case_table
 from nnunet_assets.tracking.assets.asset_run import TrackedRun
