@@ -98,7 +98,7 @@ class VariantConfig(Declaration):
             raise ValueError(f"variant {self.name!r} continues itself; name another one, or give it a name of its own")
         if self.continues and self.pretrained_weights:
             raise ValueError("`continues` begins with the weights of a finished fold; leave `pretrained_weights` out")
-        if not self.overrides() and not self.options() and not self.sizes and not self.continues:
+        if not self.changes():
             raise ValueError(
                 f"variant {self.name!r} overrides nothing; leave it out, or set at least one hyperparameter"
             )
@@ -114,6 +114,11 @@ class VariantConfig(Declaration):
     def options(self) -> dict[str, Any]:
         """Returns what else changes the result, as `TrainingOptions` names it, only what is set."""
         return self.model_dump(include=set(RESULT_OPTIONS), exclude_defaults=True)
+
+    def changes(self) -> dict[str, Any]:
+        """Returns all that is set, as it is declared, without the name."""
+        others = self.model_dump(include={*SIZES, "continues"}, exclude_none=True)
+        return {**others, **self.overrides(), **self.options()}
 
     @property
     def sizes(self) -> PlanSizes:

@@ -21,4 +21,11 @@ def test_each_field_is_of_one_kind() -> None:
     assert every.overrides() == {"num_epochs": 5, "dropout_rate": 0.1}
     assert every.options() == {"seed": 0, "patience": 2, "restore_best": True, "deterministic": True}
     assert every.sizes == PlanSizes(3, (8, 8))
+    assert every.changes() == {
+        **every.overrides(),
+        **every.options(),
+        "batch_size": 3,
+        "patch_size": [8, 8],
+        "continues": "b",
+    }
     assert {*RESULT_OPTIONS, *SIZES, "continues", "name", "hyperparameters"} <= {*VariantConfig.model_fields}

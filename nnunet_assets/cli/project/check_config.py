@@ -110,5 +110,5 @@ def _print_ensembles(terminal: "Console", project: Project, dataset: str) -> Non
 
 def _overrides(experiment: ExperimentConfig) -> str:
     variant = experiment.variant
-    overrides = {**variant.overrides(), **variant.options()} if variant else {}
+    overrides = variant.changes() if variant else {}
     return "\n".join(f"{name}: {value}" for name, value in overrides.items()) or "none"
