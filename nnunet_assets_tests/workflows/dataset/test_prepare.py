@@ -18,6 +18,7 @@ from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.declarations.splits_config import GroupsConfig, SplitsConfig
+from nnunet_assets.declarations.variant_config import VariantConfig
 from nnunet_assets.errors import ConfigError, DatasetError, PlanningError
 from nnunet_assets.nnunet.importing import phantom
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
@@ -311,3 +312,23 @@ def test_whoever_is_asked_before_work_is_asked_before_each_step_and_may_refuse(
     assert asked == ["work", "planning of 4", f"Planning and preprocessing {DATASET} for nnUNetPlans, 3d_fullres."]
     assert planned.calls[0][0][2] == Wanted("nnUNetPlans", ("3d_fullres",), ("nnUNetTrainer",))
     assert planned.calls[0][1] == {"despite_changes": False}
+
+
+def test_a_variant_with_sizes_gets_plans_of_its_own_on_the_same_cases_and_nothing_is_made_anew(tmp_path: Path) -> None:
+    roots, prepared = write_prepared(tmp_path)
+    config = ExperimentConfig(
+        dataset=DATASET, configuration="3d_fullres", variant=VariantConfig(name="a", batch_size=7)
+    )
+    settings, project = Settings.from_environment(tmp_path, roots.environment()), Project(tmp_path, (), (config,))
+
+    ready = readiness(settings, config).dataset
+    assert ready is not None
+    assert ready.plans.configurations["3d_fullres"]["batch_size"] == 7
+    assert not prepared.plans_file("nnUNetPlans_bs7").exists()  # nothing is written for a look
+
+    made, found = ensure_prepared(settings, project, config, RecordedProgress()), module.prepared_for(roots, config)
+    assert made.plans == found.plans == prepared.plans("nnUNetPlans_bs7")
+    assert found.case_set("3d_fullres").folder == module.prepared_for(roots, CONFIG).case_set("3d_fullres").folder
+    unfit = config.model_copy(update={"variant": VariantConfig(name="a", patch_size=[8, 8])})
+    with pytest.raises(PlanningError, match="patch_size is 8x8, and 3d_fullres has 3 axes"):
+        ensure_prepared(settings, project, unfit, RecordedProgress())
