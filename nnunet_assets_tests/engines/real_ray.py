@@ -7,16 +7,18 @@ without a fold; a third node can be added.
 
 import importlib.util
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 
@@ -30,6 +32,7 @@ QUIET = {
     "RAY_prestart_worker_first_driver": "0",
     "RAY_worker_niceness": "0",
 }
+
 START_SECONDS = 240
 
 
@@ -48,12 +51,14 @@ class RealRay:
         folder: Where all of it lies.
         port: Of its head.
         job_server_port: Of its head's dashboard, which takes Ray's own jobs; None: it has none.
+        asks_for_token: Whether it takes nobody without its token.
         nodes: By name, the raylet of each.
     """
 
     folder: Path
     port: int
     job_server_port: int | None = None
+    asks_for_token: bool = False
     nodes: dict[str, psutil.Process] = field(default_factory=dict)
 
     @property
@@ -63,8 +68,15 @@ class RealRay:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What finds it."""
-        return {"RAY_ADDRESS": self.address}
+        """What finds it, and is let in."""
+        return {"RAY_ADDRESS": self.address, **self._authentication}
+
+    @property
+    def _authentication(self) -> dict[str, str]:
+        # Where nothing is said, a head asks for a token if its user's home has one, as after a Ray of their own.
+        if not self.asks_for_token:
+            return {"RAY_AUTH_MODE": "disabled"}
+        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.folder / "token")}
 
     def node_command(self, name: str, *, gpus: int, cpus: int) -> list[str]:
         """Returns what starts a node, wherever it is called."""
@@ -94,7 +106,7 @@ class RealRay:
     @property
     def node_variables(self) -> dict[str, str]:
         """What a node is started with, by which it is found again."""
-        return {**QUIET, FOLDER_VARIABLE: str(self.folder)}
+        return {**QUIET, **self._authentication, FOLDER_VARIABLE: str(self.folder)}
 
     def add_node(self, name: str, *, gpus: int = 2, cpus: int = 8, **variables: str) -> None:
         """Starts a node, and waits until it is there."""
@@ -131,16 +143,20 @@ class RealRay:
 
 
 @contextmanager
-def real_ray(*, job_server: bool = False, **variables: str) -> Iterator[RealRay]:
+def real_ray(
+    variables: Mapping[str, str] = MappingProxyType({}), *, job_server: bool = False, asks_for_token: bool = False
+) -> Iterator[RealRay]:
     """Yields a Ray of its own, with the nodes `head` and `n1`; no process of it is left afterwards.
 
     Args:
-        job_server: Whether its head takes Ray's own jobs, for which `ray[default]` must be installed.
         variables: Of the environment of both nodes.
+        job_server: Whether its head takes Ray's own jobs, for which `ray[default]` must be installed.
+        asks_for_token: Whether it takes nobody without its token.
     """
     # A socket's path has a hundred letters at most.
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-    ray = RealRay(folder, _free_port(), _free_port() if job_server else None)
+    ray = RealRay(folder, _free_port(), _free_port() if job_server else None, asks_for_token)
+    (folder / "token").write_text(secrets.token_hex(32))
     try:
         ray.add_node("head", gpus=0, cpus=0, **variables)
         ray.add_node("n1", gpus=2, cpus=8, **variables)

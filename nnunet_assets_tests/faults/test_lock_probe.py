@@ -50,9 +50,11 @@ def test_a_queue_that_takes_no_job_is_said_in_its_words(tmp_path: Path, monkeypa
 
 
 @pytest.mark.skipif(real_ray.lack() is not None, reason=str(real_ray.lack()))
-def test_a_task_of_ray_tries_the_locks_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_task_of_ray_tries_the_locks_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = init_project(tmp_path / "project")
     with real_ray.real_ray() as ray:
+        for name, value in ray.variables.items():
+            monkeypatch.setenv(name, value)
         (project / "engine.yaml").write_text(f"kind: ray\naddress: {ray.address}\ncpus: 2\n")
         _, there = lock_findings(project_settings(project), SILENT, on_engine=True)
     assert (there.what, there.level) == ("locks by ray", "ok")

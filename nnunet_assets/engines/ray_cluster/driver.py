@@ -6,7 +6,6 @@ supervisor: the end of the standard input is the end of all three.
 """
 
 import os
-import re
 import select
 import sys
 import time
@@ -34,12 +33,10 @@ from nnunet_assets.engines.ray_cluster.driver_files import (
     TOLD_FILE,
     RayOrder,
     RayTold,
-    TaskState,
 )
-from nnunet_assets.engines.ray_cluster.own_node import NO_NODE_INFO, no_node_of
+from nnunet_assets.engines.ray_cluster.raised import Refused, clearer, told_by_error, told_by_task
 from nnunet_assets.engines.ray_cluster.wanted import reason_to_wait, task_options, wanted_amounts
 from nnunet_assets.processes.child import GRACE_SECONDS
-from nnunet_assets.processes.exit_codes import ExitCode
 
 POLL_SECONDS = 0.5
 REASON_SECONDS = 5.0
@@ -157,17 +154,13 @@ def main(folder: Path) -> NoReturn:
         write_for_job(folder / TOLD_FILE, RayTold(refusal=str(error)))
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 (whatever Ray raises: it is asked again, and the log has the rest)
-        print(f"{type(error).__name__}: {error}", flush=True)
+        print(error if isinstance(error, ConnectionError) else f"{type(error).__name__}: {error}", flush=True)
         sys.exit(1)
     driver = Driver(folder, order, cluster)
     driver.run()
     # Not by way of Ray's own end, which waits for its threads; what the cluster has of this job ends with the process.
     sys.stdout.flush()
     os._exit(0)
-
-
-class Refused(Exception):  # noqa: N818 - reads as what happened
-    """The cluster does not take this driver, and asking again changes nothing."""
 
 
 def connected(address: str | None) -> Cluster:
@@ -178,30 +171,15 @@ def connected(address: str | None) -> Cluster:
 
     Raises:
         Refused: Other versions run there.
-        Exception: As Ray, where nothing answers.
+        Exception: As Ray, where nothing answers, or as `clearer`.
     """
     import ray
 
     try:
         ray.init(address or "auto", namespace="nnunet_assets", log_to_driver=False, logging_level="ERROR")
     except Exception as error:
-        causes = [str(one) for one in _chain(error)]
-        if mismatch := next((one for one in causes if "ersion mismatch" in one), None):
-            raise Refused(" ".join(mismatch.split())) from error
-        if isinstance(error, ValueError):
-            raise Refused(" ".join(str(error).split())) from error
-        if NO_NODE_INFO in str(error):
-            raise ConnectionError(no_node_of(address or "RAY_ADDRESS")) from error
-        raise
+        raise clearer(error, address) from error
     return RayCluster(ray)
-
-
-def _chain(error: BaseException | None) -> list[BaseException]:
-    found: list[BaseException] = []
-    while error is not None and error not in found:
-        found.append(error)
-        error = error.__cause__ or error.__context__
-    return found
 
 
 class RayCluster:
@@ -247,35 +225,6 @@ class RayCluster:
             return told_by_task(self._ray.get(self._ref))
         except Exception as error:  # noqa: BLE001 (of the task, or of Ray: told, never guessed)
             return told_by_error(error)
-
-
-def told_by_task(returned: Mapping[str, Any]) -> RayTold:
-    """Returns how a task ended that says so itself, see `task.run_job`."""
-    node, problem, code = returned["node"], returned.get("problem"), returned.get("exit_code")
-    if problem:
-        return RayTold("FAILED", node=node, reason=problem, exit_code=ExitCode.BAD_INPUT)
-    return RayTold("FAILED" if code else "COMPLETED", node=node, exit_code=code)
-
-
-STATES: Mapping[str, TaskState] = {
-    "TaskCancelledError": "CANCELLED",
-    "OutOfMemoryError": "OUT_OF_MEMORY",
-    "NodeDiedError": "NODE_FAIL",
-    "LocalRayletDiedError": "NODE_FAIL",
-    "WorkerCrashedError": "REVOKED",
-}
-"""What Ray's errors say of a task, by their names, so that they can be read without Ray."""
-
-
-def told_by_error(error: BaseException) -> RayTold:
-    """Returns how a task ended for which Ray raises an error."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    lines = [line.strip().rstrip(".") for line in plain.splitlines() if line.strip()] or [type(error).__name__]
-    for kind in type(error).__mro__:
-        if state := STATES.get(kind.__name__):
-            return RayTold(state, reason=None if state == "CANCELLED" else lines[0])
-    # A traceback, which ends with what was raised.
-    return RayTold("FAILED", reason=lines[-1])
 
 
 if __name__ == "__main__":

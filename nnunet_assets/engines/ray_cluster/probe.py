@@ -6,9 +6,10 @@ import sys
 from collections.abc import Mapping
 from typing import NoReturn
 
-from nnunet_assets.engines.ray_cluster.driver import Refused, connected
+from nnunet_assets.engines.ray_cluster.driver import connected
 from nnunet_assets.engines.ray_cluster.own_node import no_node_here
 from nnunet_assets.engines.ray_cluster.queue import QUIET, no_answer, refuse_missing
+from nnunet_assets.engines.ray_cluster.raised import Refused
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.processes.interpreter import python_command, with_safe_imports
 

@@ -11,7 +11,7 @@ import pytest
 from nnunet_assets.core.training.resources import Resources
 from nnunet_assets.engines.job_files import Started, read_from_job, write_for_job
 from nnunet_assets.engines.ray_cluster import driver as driver_module
-from nnunet_assets.engines.ray_cluster.driver import Driver, told_by_error, told_by_task
+from nnunet_assets.engines.ray_cluster.driver import Driver
 from nnunet_assets.engines.ray_cluster.driver_files import TOLD_FILE, RayOrder, RayTold
 
 
@@ -134,30 +134,3 @@ def test_a_wait_has_a_reason_and_a_start_has_a_node(tmp_path: Path, monkeypatch:
     assert (runs.node, runs.reason, runs.may_never_start) == ("gpu1 (1f2e)", None, False)
     # Ray's error names no node; where it ran is known.
     assert (played.driver.told.state, played.driver.told.node) == ("CANCELLED", "gpu1 (1f2e)")
-
-
-def test_rays_errors_are_read_by_their_names_those_of_their_kinds_too() -> None:
-    class OutOfMemoryError(Exception):
-        pass
-
-    class RayTaskError(Exception):
-        pass
-
-    class TaskCancelledError(RayTaskError):
-        pass
-
-    class NewerError(OutOfMemoryError):
-        pass
-
-    assert told_by_error(NewerError("\nTask was killed.\nmore")) == RayTold("OUT_OF_MEMORY", reason="Task was killed")
-    trace = "\x1b[36mray::nnunet_assets-abc()\x1b[39m (pid=7)\n  File x, line 3\nOSError: [Errno 28] No space left"
-    assert told_by_error(RayTaskError(trace)) == RayTold("FAILED", reason="OSError: [Errno 28] No space left")
-    assert told_by_error(TaskCancelledError(trace)) == RayTold("CANCELLED")
-    assert told_by_error(RayTaskError("")) == RayTold("FAILED", reason="RayTaskError")
-
-
-def test_a_task_says_what_it_could_not_start_and_how_the_process_ended() -> None:
-    lack = told_by_task({"node": "gpu1", "problem": "/data/job.sh is not there"})
-    assert (lack.state, lack.exit_code, lack.reason) == ("FAILED", 64, "/data/job.sh is not there")
-    assert told_by_task({"node": "gpu1", "exit_code": 0}).state == "COMPLETED"
-    assert told_by_task({"node": "gpu1", "exit_code": 78}).state == "FAILED"

@@ -190,7 +190,8 @@ def test_a_task_that_ray_kills_for_lack_of_memory_goes_on_with_fewer_workers_twi
 
 def test_a_cluster_of_another_version_is_refused_in_its_words(fold: Supervised, ray: RealRay) -> None:
     def set_version(before: str, after: str) -> None:
-        subprocess.run([sys.executable, "-c", OTHER_VERSION, ray.address, before, after], check=True, timeout=120)
+        command = [sys.executable, "-c", OTHER_VERSION, ray.address, before, after]
+        subprocess.run(command, env={**os.environ, **ray.variables}, check=True, timeout=120)
 
     set_version("", "2.9.0")
     try:
@@ -292,6 +293,28 @@ def test_a_head_that_is_lost_is_waited_for_and_the_fold_goes_on_on_the_next(fold
     assert process.wait(300) == 0, fold.said
     fold.check_finished(8)
     print(json.dumps({"the fold's process ended after": ended_after}))
+
+
+def test_a_cluster_that_asks_for_a_token_takes_a_fold_with_it_and_tells_one_without(tmp_path: Path) -> None:
+    if reason := lack():
+        pytest.skip(reason)
+    with real_ray(asks_for_token=True) as ray:
+        fold = Supervised(tmp_path, {**ray.variables, "RAY_AUTH_MODE": "disabled"}, engine="ray")
+        try:
+            process = fold.start()
+            fold.wait_for(lambda: "Ray does not answer and is asked again until it does" in fold.said, 120)
+            assert "asked again until it does. The cluster asks for a token, and has another one than" in fold.said
+            process.terminate()
+            assert process.wait(60) != 0
+            fold.wait_until_gone(2)
+            fold.variables.update(ray.variables)
+            assert fold.run() == 0, fold.said
+            fold.check_finished()
+            token = (ray.folder / "token").read_text()
+            left = [file for file in tmp_path.rglob("*") if file.is_file() and token.encode() in file.read_bytes()]
+            assert left == []
+        finally:
+            fold.end()
 
 
 def test_a_ctrl_c_reaches_the_task_by_its_supervisor(fold: Supervised) -> None:
