@@ -22,11 +22,13 @@ pytestmark = [pytest.mark.faults, *MLFLOW_WARNINGS, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture
-def ray() -> Iterator[RealRay]:
+def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[RealRay]:
     if reason := lack():
         pytest.skip(reason)
     with real_ray() as found:
         found.add_node("n2")
+        for name, value in found.variables.items():
+            monkeypatch.setenv(name, value)
         yield found
 
 
