@@ -113,3 +113,9 @@ def test_only_one_order_of_nested_regions_is_right() -> None:
     labels = {name: values for name, values in NESTED.items() if name != "background"}
     regions = {name: frozenset(v if isinstance(v, list) else [v]) for name, v in labels.items()}
     assert [order for order in permutations((1, 2, 3)) if not misread_values(regions, order)] == [(1, 2, 3)]
+
+
+def test_an_order_takes_the_least_value_that_will_do() -> None:
+    assert right_order({"a": frozenset({1, 2}), "b": frozenset({4, 3})}) == [1, 3]
+    assert right_order({"a": frozenset({1, 2}), "b": frozenset({1, 2, 3})}) is None
+    assert right_order({"none": frozenset(), "a": frozenset({1})}) == [0, 1]

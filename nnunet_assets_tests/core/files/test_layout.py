@@ -55,6 +55,16 @@ def test_a_variant_has_results_of_its_own_and_shares_the_data() -> None:
     assert ROOTS.for_variant(None) is ROOTS
 
 
+def test_the_stage_before_is_nnunets_own_where_no_plans_say_otherwise() -> None:
+    cascade = Experiment("Dataset004_Hippocampus", "3d_cascade_fullres", plans="MyPlans", variant="short")
+    before = Experiment("Dataset004_Hippocampus", "3d_lowres", plans="MyPlans", variant="short")
+    assert cascade.previous_stage() == cascade.previous_stage({"2d": {}}) == before
+    assert cascade.previous_stage({"3d_cascade_fullres": {}}) is None
+    planned = {"mine": {"previous_stage": "3d_lowres"}}
+    mine = Experiment("Dataset004_Hippocampus", "mine", plans="MyPlans", variant="short")
+    assert (mine.previous_stage(planned), mine.previous_stage()) == (before, None)
+
+
 def test_asset_keys_are_nnunets_folders() -> None:
     assert EXPERIMENT.key_prefix == ("Dataset004_Hippocampus", "nnUNetTrainer__nnUNetPlans__3d_fullres")
     assert SHORT.key_prefix == ("Dataset004_Hippocampus", "short", "MyTrainer__MyPlans__2d")

@@ -56,9 +56,11 @@ def test_a_summary_that_was_rewritten_after_the_commit_is_refused(fold_folder: P
 
 def test_a_copied_fold_folder_is_refused(tmp_path: Path, fold_folder: Path) -> None:
     write_validation_summary(fold_folder, [summary_entry("a", {"1": 0.5, "2": 0.5})])
+    manifest = build_manifest(fold_folder)
     copy = fold_folder.rename(tmp_path / "fold_3")
-    with pytest.raises(SummaryError, match=r"The manifest in .*fold_3 is that of fold_0"):
-        read_fold_result(copy, LABELS, build_manifest(fold_folder), ["a"], file_ending=".nii.gz", commit_sha256="")
+    for name in ("fold_0", "fold_5"):
+        with pytest.raises(SummaryError, match=rf"The manifest in .*fold_3 is that of {name}"):
+            read_fold_result(copy, LABELS, replace(manifest, fold=name), ["a"], file_ending=".nii.gz", commit_sha256="")
 
 
 def finished(fold_folder: Path, **details: Any) -> FinishedFold:
