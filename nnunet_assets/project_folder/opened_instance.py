@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from nnunet_assets.core.files.json_file import refuse_what_never_ends
+from nnunet_assets.core.files.regular_file import refuse_what_never_ends
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import ConfigError, first_offenders
 from nnunet_assets.project_folder.postgres_instance import instance_database, look_at_instance, referred_variables

@@ -11,6 +11,7 @@ from nnunet_assets.cli.diagnosis.findings import Finding
 from nnunet_assets.core.files.layout import JOBS_POOL, TRAINING_POOL
 from nnunet_assets.declarations.engine_file import ENGINE_FILE
 from nnunet_assets.declarations.project import read_project
+from nnunet_assets.declarations.yaml_files.settings_file import readable_settings
 from nnunet_assets.errors import ConfigError, TrackingError
 from nnunet_assets.processes.variables import FOLDERS, PROJECT_VARIABLE, unread_variables
 from nnunet_assets.project_folder.dagster_home import count_gpus, unset_settings
@@ -115,7 +116,7 @@ def job_findings(settings: Settings) -> Iterator[Finding]:
 
 def _unset_findings(file: Path) -> Iterator[Finding]:
     """Says what an instance's settings lack that a new project's have."""
-    written = yaml.safe_load(file.read_bytes()) or {}
+    written = readable_settings(file)
     for name, value in unset_settings(file).items():
         wanted = yaml.safe_dump(value, default_flow_style=True, width=1000).strip()
         if name in written:

@@ -14,7 +14,8 @@ from typing import Any
 
 from nnunet_assets.core.dataset.findings import Finding, refuse_errors
 from nnunet_assets.core.dataset.label_rules import check_labels, label_value, region_values
-from nnunet_assets.core.files.json_file import load_json, refuse_what_never_ends
+from nnunet_assets.core.files.json_file import load_json
+from nnunet_assets.core.files.regular_file import refuse_what_never_ends
 from nnunet_assets.errors import DatasetError, first_offenders
 
 DATASET_JSON = "dataset.json"

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nnunet_assets.core.files.regular_file import open_regular
+
 SAFETY_SECONDS = 2.0
 """A file that changed so shortly before it was read may change again within the same tick of the file system's clock
 (2 s on FAT, less elsewhere), without a trace. The same holds where that clock, a server's, is ahead of ours."""
@@ -17,7 +19,7 @@ SAFETY_SECONDS = 2.0
 
 def file_sha256(path: Path) -> str:
     """Returns the SHA-256 of a file's bytes as 64 hexadecimal digits."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -3,14 +3,13 @@
 A file from elsewhere must neither fill the memory nor end in a traceback.
 """
 
-import errno
 import json
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.files.regular_file import refuse_what_never_ends
 from nnunet_assets.errors import DamagedFileError, NnunetAssetsError
 
 MOST_BYTES = 256 << 20
@@ -105,18 +104,6 @@ def read_json_bytes(path: Path) -> bytes:
     if size > MOST_BYTES:
         raise JsonError(f"it has {size / 1e6:.0f} MB, and no JSON file of more than {MOST_BYTES / 1e6:.0f} MB is read")
     return path.read_bytes()
-
-
-def refuse_what_never_ends(path: Path) -> int:
-    """Returns the size of a file that is to be read; whoever opens a pipe may wait for ever, and a device has no end.
-
-    Raises:
-        OSError: It is a pipe, a socket or a device, or it is not there.
-    """
-    found = path.stat()
-    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # opening a folder fails by itself
-        raise OSError(errno.EINVAL, "It is a pipe, a socket or a device, and no file", str(path))
-    return found.st_size
 
 
 def parse_json(content: bytes, **options: Any) -> Any:

@@ -20,7 +20,7 @@ try:
 except ImportError:  # PyYAML was built without libyaml
     from yaml import SafeLoader as _SafeLoader  # type: ignore[assignment]
 
-from nnunet_assets.core.files.json_file import refuse_what_never_ends
+from nnunet_assets.core.files.regular_file import refuse_what_never_ends
 
 MAX_BYTES = 1_000_000
 # libyaml composes recursively in C: 100,000 open brackets end the interpreter with a segmentation fault.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.files.regular_file import open_regular
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.nnunet.checkpoints.checkpoint_limits import checked_pickle
 
@@ -82,7 +83,7 @@ def read_checkpoint_content(file: Path) -> Any:
         RuntimeError: It is damaged, of the form that torch wrote before 1.6, or no checkpoint.
         OSError: It is not there, or cannot be read.
     """
-    with file.open("rb") as opened:
+    with open_regular(file) as opened:
         start = opened.read(4)
     if start != b"PK\x03\x04":
         raise RuntimeError(f"it begins with {start!r}, and a checkpoint of torch 1.6 or later with b'PK\\x03\\x04'")

@@ -11,6 +11,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+from nnunet_assets.core.files.regular_file import open_regular
 from nnunet_assets.nnunet.checkpoints.pickle_cost import CheckpointTooLargeError, count_pickles
 
 MOST_PICKLE_BYTES = 64 << 20
@@ -41,7 +42,7 @@ def refuse_oversized(file: Path) -> None:
     """
     size = file.stat().st_size
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             if opened.read(4) == b"PK\x03\x04":
                 checked_pickle(file)
                 return
@@ -77,7 +78,7 @@ def refuse_long_directory(file: Path) -> None:
         CheckpointTooLargeError: It is long. The last bytes of the file say how long it is.
         RuntimeError: They say nothing of it.
     """
-    with file.open("rb") as opened:
+    with open_regular(file) as opened:
         opened.seek(max(0, file.stat().st_size - 42))
         end = opened.read()[-42:]
         locator, record = end[:-22], end[-22:]

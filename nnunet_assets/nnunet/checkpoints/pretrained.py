@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.files.regular_file import open_regular
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.nnunet.checkpoints.checkpoint_limits import refuse_oversized
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
@@ -101,7 +102,7 @@ def load_without_code(file: Path) -> Any:
 
 def _refuse_other_files(file: Path) -> None:
     """Says what a file is by its first bytes, where that is neither of the forms that torch writes."""
-    with file.open("rb") as opened:
+    with open_regular(file) as opened:
         start = opened.read(100)
     if start.startswith((b"PK\x03\x04", b"\x80")):
         return

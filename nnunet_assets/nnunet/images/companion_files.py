@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nnunet_assets.core.dataset.case_files import CaseFiles
 from nnunet_assets.core.files.json_file import UNREADABLE, load_json
+from nnunet_assets.core.files.regular_file import open_regular
 from nnunet_assets.nnunet.images.image_reader import TIFF_READER
 from nnunet_assets.nnunet.images.nifti import VolumeError
 
@@ -103,7 +104,7 @@ def _data_files(file: Path) -> Iterator[Path]:
 
 def _start_of(file: Path) -> bytes:
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             return opened.read(_MOST_HEADER_BYTES)
     except OSError:
         return b""

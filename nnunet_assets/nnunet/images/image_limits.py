@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.files.regular_file import open_regular
 from nnunet_assets.nnunet.images.nifti import DEFLATE_LIMIT, VolumeError, most_voxel_bytes, shape_text
 
 DEFLATED_ENDINGS = (".nrrd", ".mha", ".gipl")
@@ -99,6 +100,6 @@ def _refuse_more_than_memory(name: str, shape: tuple[int, ...], n_bytes: int) ->
 
 def _has_voxels_elsewhere(path: Path) -> bool:
     """Tells whether a header names another file that holds the voxels, as NRRD and MetaImage allow."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(4096).lower()
     return b"data file:" in start or b"datafile:" in start or (b"elementdatafile" in start and b"local" not in start)

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from nnunet_assets.core.files.regular_file import open_regular
 from nnunet_assets.core.text.numbers import apart
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.processes.machine.memory import memory_bytes
@@ -164,7 +165,7 @@ def read_header(path: Path) -> Any:
 
 def is_gzip(path: Path) -> bool:
     """Tells whether a file's bytes are compressed, whatever its name says."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
 
 
@@ -195,7 +196,7 @@ class _Digesting:
 def _opened(path: Path, name: str) -> Iterator[tuple[_Digesting, Any]]:
     """Yields the file and its uncompressed bytes (the file itself where it is not compressed)."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             start = file.read(512)
             file.seek(0)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from nnunet_assets.core.files.json_file import MOST_BYTES, parse_json, refuse_what_never_ends
+from nnunet_assets.core.files.json_file import MOST_BYTES, parse_json
+from nnunet_assets.core.files.regular_file import refuse_what_never_ends
 from nnunet_assets.core.model.model_description import MODEL_FILE
 from nnunet_assets.core.verification.seal_carriers import (
     MADE_FROM,

@@ -14,7 +14,6 @@ from nnunet_assets.core.files.json_file import (
     load_json,
     read_json,
     readable_json,
-    refuse_what_never_ends,
     write_json_atomically,
 )
 from nnunet_assets.errors import DamagedFileError, SummaryError
@@ -97,16 +96,6 @@ def test_a_pipe_in_the_place_of_a_file_keeps_nobody_waiting(tmp_path: Path) -> N
     with pytest.raises(OSError, match="It is a pipe, a socket or a device"):
         load_json(tmp_path / "raw.json")
     assert readable_json(tmp_path / "raw.json") == {}
-
-
-def test_a_file_says_how_much_there_is_to_read_and_a_pipe_or_a_device_is_refused(tmp_path: Path) -> None:
-    file, pipe = tmp_path / "file", tmp_path / "pipe"
-    file.write_text("abc")
-    os.mkfifo(pipe)
-    assert refuse_what_never_ends(file) == 3
-    for path in (pipe, Path("/dev/zero")):
-        with pytest.raises(OSError, match=f"It is a pipe, a socket or a device, and no file: '{path}'"):
-            refuse_what_never_ends(path)
 
 
 @pytest.mark.parametrize("content", [None, "{", "[1]", "3", "null"])
