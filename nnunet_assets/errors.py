@@ -24,6 +24,10 @@ class DatasetError(NnunetAssetsError):
     """A raw dataset is missing, incomplete or contradicts its dataset.json."""
 
 
+class NnunetVersionError(NnunetAssetsError):
+    """The nnU-Net that is installed lacks what this package uses of it."""
+
+
 class PlanningError(NnunetAssetsError):
     """Planning or preprocessing failed, or did not yield the wanted configuration."""
 

@@ -48,6 +48,25 @@ def package_findings() -> Iterator[Finding]:
     yield from _same_version(installed.get("dagster"), installed.get("dagster-webserver"))
 
 
+def nnunet_findings() -> Iterator[Finding]:
+    """Looks up in nnU-Net's sources every name that is used of it."""
+    from nnunet_assets.nnunet.seams import TESTED, installed_nnunet
+
+    found = installed_nnunet()
+    if found.problem:
+        problem, _, remedy = found.problem.rpartition(". ")
+        yield Finding("error", "nnU-Net", f"{problem}.", remedy)
+    elif found.is_tested:
+        yield Finding("ok", "nnU-Net", f"nnunetv2 {found.version} has every name that is used of it.")
+    else:
+        yield Finding(
+            "warning",
+            "nnU-Net",
+            f"nnunetv2 {found.version} has every name that is used of it, but the tests ran with {', '.join(TESTED)}.",
+            "Compare a short fold with what you know (`nnunet-assets demo`), or take a version that was tested.",
+        )
+
+
 def _same_version(dagster: str | None, webserver: str | None) -> Iterator[Finding]:
     if dagster and webserver and dagster != webserver:
         yield Finding(

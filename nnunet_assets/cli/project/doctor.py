@@ -43,6 +43,7 @@ def _findings(project: Path, *, probe: bool) -> Iterator[Finding]:
     from nnunet_assets.cli.diagnosis import daemon, databases, installation, locks, machine, project_state, ray_cluster
 
     yield from installation.package_findings()
+    yield from installation.nnunet_findings()
     settings, of_variables = project_state.read_settings(project)
     yield from of_variables
     yield from installation.torch_findings(settings.child_environment())

@@ -33,6 +33,7 @@ from nnunet_assets.nnunet.plans.plans import Plans
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.results.results import scores_of
+from nnunet_assets.nnunet.seams import require_nnunet
 from nnunet_assets.nnunet.splits.split_users import note_fold, seen_split, split_held
 from nnunet_assets.processes.exit_codes import ExitCode, failure_class
 from nnunet_assets.processes.failures import explain
@@ -161,6 +162,7 @@ def _train(
 ) -> FoldOutcome:
     """Trains or validates what is missing of a fold, on the dataset as it is bound for it."""
     place, experiment, prepared = fold.place, request.experiment, dataset.place
+    require_nnunet()
     check_variables(environment)
     if not is_followed:
         (place.folder / STOP_FILE).unlink(missing_ok=True)  # it was meant for an earlier attempt

@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.core.progress import Progress, Silent
 from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, PredictionRequest
+from nnunet_assets.nnunet.seams import require_nnunet
 from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.processes.machine.device_lease import DeviceLease, device_lease, usable_gpus
 from nnunet_assets.processes.supervisor import run_with_restarts
@@ -91,7 +92,11 @@ def run_cases(run: CasesRun, progress: Progress, on_poll: Callable[[], None] = l
         progress: Told of the cases predicted now and those to predict, first with 0 until a child has loaded the model,
             then about twice a second once there is one; and of a wait for a GPU, and a restart.
         on_poll: Called about twice a second, in the caller's thread.
+
+    Raises:
+        NnunetVersionError: As `require_nnunet`.
     """
+    require_nnunet()
     request, n_cases = run.request, len(run.request.cases)
     gpus = usable_gpus(run.environment) if request.device in ("auto", "cuda") else []
     n_devices = min(len(gpus), n_cases, run.n_devices or len(gpus))

@@ -26,6 +26,7 @@ from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset, know
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.prepared.raw_records import curated_folder, curated_roots, is_verified, read_raw
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
+from nnunet_assets.nnunet.seams import require_nnunet
 from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.processes.supervisor import run_with_restarts
 from nnunet_assets.processes.variables import EXPORT, check_variables
@@ -107,11 +108,13 @@ def prepare(
         progress: Hears of a wait for another process, why cases are made, how many are there so far, and of a restart.
 
     Raises:
+        NnunetVersionError: As `require_nnunet`.
         PlanningError: The child failed, nnU-Net's integrity check does not agree, a plans file is there that this
             project did not make, or one that another minor version of nnU-Net made for folds that are there.
         ForeignCodeError: The plans, or dataset.json, name code that is neither nnU-Net's own nor trusted.
         ConfigError: As `check_variables`.
     """
+    require_nnunet()
     prepared = PreparedFolder(roots, dataset)
     with prepared.preparing(progress):
         raw = read_raw(prepared)

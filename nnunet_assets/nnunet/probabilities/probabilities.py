@@ -23,6 +23,7 @@ from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.probabilities.finished_member import FinishedMember
 from nnunet_assets.nnunet.probabilities.probabilities_request import FoldToPredict, ProbabilitiesRequest
 from nnunet_assets.nnunet.probabilities.probability_store import ProbabilityStore, probability_bytes
+from nnunet_assets.nnunet.seams import require_nnunet
 from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.processes.machine.device_lease import device_lease
 from nnunet_assets.processes.machine.memory import free_memory_bytes
@@ -185,6 +186,7 @@ def _run(
     progress: Progress,
 ) -> int:
     """Runs the child on a leased device until every case is predicted, again where a restart may help."""
+    require_nnunet()
     work_folder = request().work_folder
     n_at_start = _n_missing(request())
 
