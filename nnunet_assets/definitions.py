@@ -17,6 +17,7 @@ from nnunet_assets.core.files.layout import EXPERIMENTS_FOLDER
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.jobs import build_jobs, training_jobs
+from nnunet_assets.resources.asset_values import VALUES_KEY, asset_values
 from nnunet_assets.resources.mlflow import MLFLOW_KEY, PROJECT_KEY, MlflowResource
 from nnunet_assets.resources.patient_events import patient_in_process_executor
 from nnunet_assets.resources.project_folder import ProjectResource
@@ -132,7 +133,7 @@ def _refuse_damaged_settings(file: Path) -> None:
 def _surroundings(root: Path) -> dg.Definitions:
     """Returns what every asset of the project needs beside it."""
     return dg.Definitions(
-        resources={PROJECT_KEY: ProjectResource(folder=str(root))},
+        resources={PROJECT_KEY: ProjectResource(folder=str(root)), VALUES_KEY: asset_values},
         # No middle process between the run worker and the fold: a kill of the worker reaches the fold at once.
         executor=patient_in_process_executor,
     )

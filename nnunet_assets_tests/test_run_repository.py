@@ -85,12 +85,29 @@ def described(job: dg.JobDefinition) -> object:
     """Returns all that Dagster records of a job before it runs it, and what its steps ask of their assets."""
     snapshot = json.loads(dg.serialize_value(job.get_job_snapshot()))
     del snapshot["lineage_snapshot"]  # of the job that holds all assets, which nothing needs in a run
+    asked = config_fields(snapshot.pop("config_schema_snapshot")["all_config_snaps_by_key"])
+    for mode in snapshot["mode_def_snaps"]:
+        del mode["root_config_key"]  # of these
+        mode["resource_def_snaps"] = [one for one in mode["resource_def_snaps"] if one["name"] != "io_manager"]
     assets = {}
     for key in sorted(job.asset_layer.selected_asset_keys):
         node = job.asset_layer.get(key)
         before = {parent: job.asset_layer.get(parent).partitions_def for parent in sorted(node.parent_keys)}
         assets[key] = (node.partitions_def, node.code_version, node.check_keys, node.is_executable, before)
-    return snapshot, assets
+    return snapshot, asked, assets
+
+
+def config_fields(snaps: dict[str, Any]) -> set[tuple[Any, ...]]:
+    """Returns what a run may be configured with, but for Dagster's own IO manager, which no step of ours has.
+
+    Whether that may be asks Dagster of the assets before those before a job's own, of which a part knows nothing.
+    """
+    fields = [field for snap in snaps.values() for field in snap.get("fields") or []]
+    return {
+        (field["name"], field["description"], field["is_required"], field["default_value_as_json_str"])
+        for field in fields
+        if field["name"] not in ("io_manager", "base_dir", "resources") and field["default_value_as_json_str"] != "{}"
+    }
 
 
 def test_each_job_is_the_one_that_the_whole_project_has(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

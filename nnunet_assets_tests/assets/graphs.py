@@ -2,15 +2,21 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 
 from nnunet_assets.assets import dataset_definitions, ensemble_definitions, experiment_definitions
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
+from nnunet_assets.resources.asset_values import VALUES_KEY, asset_values
 from nnunet_assets.resources.mlflow import MlflowResource
 from nnunet_assets.resources.project_folder import ProjectResource
+from nnunet_assets.settings import Settings
+from nnunet_assets.workflows.values.asset_values import AssetPlace, read_fold, read_value
+
+PLAYED = ("registered_model",)
+"""Assets for which tests put something that makes nothing on any disk."""
 
 
 def declared(datasets: Sequence[DatasetConfig], experiments: Sequence[ExperimentConfig] = ()) -> Project:
@@ -20,10 +26,19 @@ def declared(datasets: Sequence[DatasetConfig], experiments: Sequence[Experiment
     return Project(root=Path("/project"), datasets=tuple(datasets), experiments=tuple(experiments), stages=stages)
 
 
+def resources_of(folder: Path) -> dict[str, Any]:
+    """Returns what every asset of the project in that folder needs beside it."""
+    return {
+        "project": ProjectResource(folder=str(folder)),
+        "mlflow": MlflowResource(),
+        VALUES_KEY: asset_values,
+    }
+
+
 def graph(project: Project) -> dg.Definitions:
     """Returns the assets of a project."""
     return dg.Definitions.merge(
-        dg.Definitions(resources={"project": ProjectResource(folder=str(project.root)), "mlflow": MlflowResource()}),
+        dg.Definitions(resources=resources_of(project.root)),
         *(dataset_definitions(project, config) for config in project.datasets),
         *(experiment_definitions(project, config) for config in project.experiments),
         *(ensemble_definitions(project, config) for config in project.ensembles),
@@ -44,15 +59,36 @@ def materialized(
     """
     assets = [asset for asset in definitions.assets or [] if isinstance(asset, dg.AssetsDefinition)]
     chosen = [key for asset in assets if any(key.path[-1] in names for key in asset.keys) for key in asset.keys]
-    return dg.materialize(
+    result = dg.materialize(
         [*assets, *(definitions.asset_checks or [])],
         selection=chosen,
         partition_key=partition,
         run_config=run_config,
         instance=instance,
-        resources={"project": ProjectResource(folder=str(folder)), "mlflow": MlflowResource()},
+        resources=resources_of(folder),
         raise_on_error=False,
     )
+    check_values(result, definitions, folder)
+    return result
+
+
+def check_values(result: dg.ExecuteInProcessResult, definitions: dg.Definitions, folder: Path) -> None:
+    """Passes where each asset that was made loads from its files as a value of its type."""
+    assets = [asset for asset in definitions.assets or [] if isinstance(asset, dg.AssetsDefinition)]
+    settings = Settings.from_environment(folder)
+    if not result.success:  # what contradicts itself, or was left by an earlier run, is refused
+        return
+    for event in result.get_asset_materialization_events():
+        key = event.materialization.asset_key
+        made_of_nothing = {label for label in event.materialization.metadata if label == "chosen"}
+        if key.path[-1] in PLAYED or (key.path[-1] == "best_configuration" and not made_of_nothing):
+            continue
+        place = AssetPlace(settings, key.path)
+        value = read_fold(place, event.partition) if event.partition else read_value(place)
+        asset = next(asset for asset in assets if key in asset.keys)
+        type_ = asset.op.output_def_named(asset.get_output_name_for_asset_key(key)).dagster_type
+        checked = type_.type_check(cast(Any, None), value)
+        assert checked.success, (key, checked.description)
 
 
 def failure(result: dg.ExecuteInProcessResult) -> str:

@@ -8,13 +8,17 @@ from pydantic import Field
 
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.progress import LogProgress
+from nnunet_assets.assets.events.tables import shown_table
+from nnunet_assets.assets.types import PLANS
 from nnunet_assets.core.dataset.configurations import PLANNERS
 from nnunet_assets.core.files.layout import dataset_key, plans_key
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.nnunet.plans.plan_card import plan_row
 from nnunet_assets.nnunet.preparation.planning import PreparedCases, PreparedPlans
+from nnunet_assets.resources.asset_values import VALUES_KEY
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.dataset.prepare import Wanted, plan
+from nnunet_assets.workflows.values.asset_values import AssetPlace, read_value
 
 DESCRIPTION = """nnU-Net's fingerprint, plans, and the cases preprocessed for the configurations that experiments want.
 
@@ -47,6 +51,8 @@ def build_preprocessed_plans(
         key=key,
         deps=[dg.AssetKey(dataset_key(config.dataset, "raw_dataset"))],
         group_name=group,
+        dagster_type=PLANS,
+        io_manager_key=VALUES_KEY,
         kinds={"json", "numpy"},
         owners=config.owners,
         description=DESCRIPTION,
@@ -63,6 +69,7 @@ def build_preprocessed_plans(
             )
         made = planned.made
         return dg.MaterializeResult(
+            value=read_value(AssetPlace(project.settings, key.path)),
             data_version=dg.DataVersion(planned.digest),
             metadata=_metadata(made),
             check_results=[_check(made, plans)],
@@ -73,35 +80,36 @@ def build_preprocessed_plans(
 
 def _metadata(made: PreparedPlans) -> dict[str, dg.MetadataValue]:
     rows = [
-        dg.TableRecord(
-            {
-                "configuration": configuration,
-                **plan_row(plan),
-                "GPU memory (GB, planner's estimate)": str(made.gpu_memory_gb.get(configuration, "unknown")),
-                **_cases(made.cases[configuration]),
-            }
-        )
+        {
+            "configuration": configuration,
+            **plan_row(plan),
+            "batch size": plan.get("batch_size"),
+            "GPU memory (GB, planner's estimate)": made.gpu_memory_gb.get(configuration),
+            **_cases(made.cases[configuration]),
+        }
         for configuration, plan in made.planned.items()
     ]
+    target = made.gpu_memory_gb.get("target")
     why = {configuration: cases.why for configuration, cases in made.cases.items() if cases.why}
     return {
-        "configurations": dg.MetadataValue.table(rows) if rows else dg.MetadataValue.text("none"),
+        "configurations": shown_table(rows),
         "made_now": dg.MetadataValue.text(", ".join(made.made) or "nothing: all was up to date"),
         **({"why": dg.MetadataValue.md("\n".join(f"- {name}: {text}" for name, text in why.items()))} if why else {}),
         **({"padding": dg.MetadataValue.text("\n".join(map(str, made.padding)))} if made.padding else {}),
         "cases_preprocessed": dg.MetadataValue.int(sum(cases.n_made for cases in made.cases.values())),
         "cases_reused": dg.MetadataValue.int(sum(cases.n_reused for cases in made.cases.values())),
-        "gpu_memory_target_gb": dg.MetadataValue.text(str(made.gpu_memory_gb.get("target", "unknown"))),
+        **({"gpu_memory_target_gb": dg.MetadataValue.float(float(target))} if target is not None else {}),
         "nnunet_integrity_check": dg.MetadataValue.text("agrees" if made.is_verified else "did not run"),
         "plans_hash": dg.MetadataValue.text(made.plans_hash),
     }
 
 
-def _cases(cases: PreparedCases) -> dict[str, int | str]:
+def _cases(cases: PreparedCases) -> dict[str, int | float]:
     return {
         "cases": cases.n_made + cases.n_reused,
         "preprocessed now": cases.n_made,
-        "size (MB)": f"{cases.n_bytes / 1e6:.1f}",
+        "size (MB)": round(cases.n_bytes / 1e6, 1),
+        "size_bytes": cases.n_bytes,
     }
 
 

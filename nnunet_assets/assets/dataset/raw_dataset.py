@@ -6,6 +6,7 @@ for it.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -14,10 +15,14 @@ from pydantic import Field
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import report_metadata, run_metadata
 from nnunet_assets.assets.events.progress import LogProgress
+from nnunet_assets.assets.events.tables import file_columns, shown_table
+from nnunet_assets.assets.types import CASE_LIST, RAW_DATASET
 from nnunet_assets.core.dataset.findings import findings_text
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import dataset_key
 from nnunet_assets.declarations.config import DatasetConfig
+from nnunet_assets.nnunet.raw.raw_record import RawRecord
+from nnunet_assets.resources.asset_values import VALUES_KEY
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
@@ -67,9 +72,11 @@ def build_raw_dataset(*, config: DatasetConfig, group: str) -> dg.AssetsDefiniti
 
     @dg.multi_asset(
         name="__".join(key.path).replace(".", "_").replace("-", "_"),
-        specs=[
-            dg.AssetSpec(
-                one,
+        outs={
+            one.to_python_identifier(): dg.AssetOut(
+                key=one,
+                dagster_type=RAW_DATASET if one == key else CASE_LIST,
+                io_manager_key=VALUES_KEY,
                 group_name=group,
                 kinds={"dataset", "file"} if one == key else {"dataset"},
                 owners=config.owners,
@@ -77,7 +84,7 @@ def build_raw_dataset(*, config: DatasetConfig, group: str) -> dg.AssetsDefiniti
                 code_version=_code_version(declared),
             )
             for one, description in descriptions.items()
-        ],
+        },
         check_specs=[check],
     )
     def raw_dataset(
@@ -96,13 +103,15 @@ def build_raw_dataset(*, config: DatasetConfig, group: str) -> dg.AssetsDefiniti
         tracked = bring_up_to_date(destination, raw_data_run(found.report), looked.files, dagster_run_id=run_id)
         report = report_metadata(looked.page, tracked, is_there=destination.takes_files)
         shown = {**report, **run_metadata(tracked, context.log)}
-        names: dg.MaterializeResult[None] = dg.MaterializeResult(
+        names: dg.MaterializeResult[list[str]] = dg.MaterializeResult(
             asset_key=list_key,
+            value=list(found.cases),
             data_version=dg.DataVersion(looked.names_digest),
             metadata={"cases": dg.MetadataValue.int(found.n_cases)},
         )
-        contents: dg.MaterializeResult[None] = dg.MaterializeResult(
+        contents: dg.MaterializeResult[RawRecord] = dg.MaterializeResult(
             asset_key=key,
+            value=replace(found.record, curation=curated.digest),
             data_version=dg.DataVersion(found.content_hash),
             metadata={**_metadata(found), **_curation_metadata(curated), **shown},
             check_results=[_check(found, curated)],
@@ -144,27 +153,36 @@ def _curation_metadata(curated: "CuratedDataset") -> dict[str, dg.MetadataValue]
 
 
 def _metadata(found: "RawDataset") -> dict[str, dg.MetadataValue]:
+    # Jinja comes with it, which no load of the definitions needs.
+    from nnunet_assets.reports.pages.intake_files import case_columns
+
     rows = [
-        dg.TableRecord({"label": name, "cases": label.n_cases, "volume (ml)": _spread([label.volume_ml])})
+        {"label": name, "cases": label.n_cases, "volume (ml)": _spread([label.volume_ml]), **_volume(label.volume_ml)}
         for name, label in found.labels.items()
     ]
     findings = [
-        dg.TableRecord({"code": f.code, "severity": f.severity, "case": f.case or "", "finding": f.message})
+        {"code": f.code, "severity": f.severity, "case": f.case or "", "finding": f.message}
         for f in [*found.errors, *found.warnings][:SHOWN_FINDINGS]
     ]
     return {
         "cases": dg.MetadataValue.int(found.n_cases),
         "errors": dg.MetadataValue.int(len(found.errors)),
         "warnings": dg.MetadataValue.int(len(found.warnings)),
-        "findings": dg.MetadataValue.table(findings) if findings else dg.MetadataValue.text("none"),
+        "findings": shown_table(findings),
         "channels": dg.MetadataValue.text(", ".join(found.description.channel_names)),
-        "labels": dg.MetadataValue.table(rows) if rows else dg.MetadataValue.text("not read: not a NIfTI dataset"),
+        "labels": shown_table(rows) if rows else dg.MetadataValue.text("not read: not a NIfTI dataset"),
         "spacing_mm": dg.MetadataValue.text(_spread(found.spacing_mm)),
         "shape_voxels": dg.MetadataValue.text(_spread(found.shape)),
         "folder": dg.MetadataValue.path(found.folder),
         "content_hash": dg.MetadataValue.text(found.content_hash),
+        **file_columns(case_columns(found.report), found.n_cases),
         "cases_read": dg.MetadataValue.int(found.n_read),
     }
+
+
+def _volume(spread: "Spread | None") -> dict[str, float | None]:
+    names = ("median", "minimum", "maximum")
+    return {f"{name}_ml": getattr(spread, name) if spread else None for name in names}
 
 
 def _spread(axes: "Sequence[Spread | None] | None") -> str:

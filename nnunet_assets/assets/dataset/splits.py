@@ -7,6 +7,8 @@ from pydantic import Field
 
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.progress import LogProgress
+from nnunet_assets.assets.events.tables import shown_table
+from nnunet_assets.assets.types import SPLITS
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import dataset_key, fold_key
 from nnunet_assets.core.splits.splits import OnNewCases, SplitSettings, coverage, n_cases_with
@@ -14,6 +16,7 @@ from nnunet_assets.core.splits.splits_files import settings_version
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.nnunet.splits.splits_final import Splits
 from nnunet_assets.nnunet.splits.trained_folds import cost_sentence
+from nnunet_assets.resources.asset_values import VALUES_KEY
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.dataset.prepare import SplitDataset, split
 
@@ -57,6 +60,8 @@ def build_splits(*, config: DatasetConfig, settings: SplitSettings, group: str) 
         key=dg.AssetKey(dataset_key(config.dataset, "splits")),
         deps=[dg.AssetKey(dataset_key(config.dataset, name)) for name in ("case_list", *labels)],
         group_name=group,
+        dagster_type=SPLITS,
+        io_manager_key=VALUES_KEY,
         kinds={"json"},
         owners=config.owners,
         description=DESCRIPTION,
@@ -71,9 +76,10 @@ def build_splits(*, config: DatasetConfig, settings: SplitSettings, group: str) 
         made = found.made
         context.log.info(f"The split was {made.what}.")
         return dg.MaterializeResult(
+            value=list(made.folds),
             data_version=dg.DataVersion(json_sha256(list(made.folds))),
             metadata={
-                "folds": dg.MetadataValue.table(_rows(found)),
+                "folds": shown_table(_rows(found)),
                 "made": dg.MetadataValue.text(made.what),
                 "covers": dg.MetadataValue.text(coverage(made.folds, found.raw.cases).in_words()),
                 "how": dg.MetadataValue.text(_how(made)),
@@ -85,10 +91,10 @@ def build_splits(*, config: DatasetConfig, settings: SplitSettings, group: str) 
     return splits
 
 
-def _rows(found: SplitDataset) -> list[dg.TableRecord]:
+def _rows(found: SplitDataset) -> list[dict[str, str | int]]:
     """Returns a row a fold; of each label the number of validation cases that have it."""
     made, raw, groups = found.made, found.raw, found.groups
-    rows = []
+    rows: list[dict[str, str | int]] = []
     for index, fold in enumerate(made.folds):
         row: dict[str, str | int] = {"fold": fold_key(index), "train": len(fold["train"]), "val": len(fold["val"])}
         if names := sorted({groups[case] for case in fold["val"] if case in groups}):
@@ -99,7 +105,7 @@ def _rows(found: SplitDataset) -> list[dg.TableRecord]:
     # Dagster's tables have one type a column.
     if len({type(row.get("groups in val")) for row in rows}) > 1:
         rows = [{**row, "groups in val": str(row.get("groups in val"))} for row in rows]
-    return [dg.TableRecord(row) for row in rows]
+    return rows
 
 
 def _how(made: Splits) -> str:
@@ -118,19 +124,17 @@ def _how(made: Splits) -> str:
 
 
 def _history(made: Splits) -> dict[str, dg.MetadataValue]:
-    rows = [
-        dg.TableRecord(
-            {
-                "when": generation.made_at,
-                "what": generation.origin,
-                "settings": ", ".join(f"{name}={value}" for name, value in generation.settings.items()),
-                "cases added": sum(len(cases) for cases in generation.added.values()),
-                "cases removed": len(generation.removed),
-            }
-        )
+    rows: list[dict[str, str | int]] = [
+        {
+            "when": generation.made_at,
+            "what": generation.origin,
+            "settings": ", ".join(f"{name}={value}" for name, value in generation.settings.items()),
+            "cases added": sum(len(cases) for cases in generation.added.values()),
+            "cases removed": len(generation.removed),
+        }
         for generation in made.record.generations
     ]
     return {
-        **({"history": dg.MetadataValue.table(rows)} if rows else {}),
+        **({"history": shown_table(rows)} if rows else {}),
         **({"superseded": dg.MetadataValue.text(cost_sentence(made.superseded))} if made.superseded else {}),
     }

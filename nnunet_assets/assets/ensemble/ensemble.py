@@ -9,11 +9,13 @@ from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.assets.fold.fold_metadata import plotted
 from nnunet_assets.assets.fold.partitions import ensemble_key, fold_model_key
 from nnunet_assets.assets.fold.recorded_folds import COMMITS_METADATA
+from nnunet_assets.assets.types import FOLD_RESULTS
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import TRAINING_POOL, Experiment
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.processes.variables import FOLDS_AT_ONCE_VARIABLE
 from nnunet_assets.project_folder.instance_state import pool_limit_of
+from nnunet_assets.resources.asset_values import VALUES_KEY
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.model.ensemble import MadeEnsemble, make_ensemble
 
@@ -36,6 +38,8 @@ def build_ensemble(
         key=ensemble_key(ensemble),
         deps=[fold_model_key(member) for member in members],
         group_name=group,
+        dagster_type=FOLD_RESULTS,
+        io_manager_key=VALUES_KEY,
         kinds={"pytorch", "json"},
         owners=config.owners,
         description="\n\n".join(filter(None, [DESCRIPTION, config.description])),
@@ -61,7 +65,11 @@ def build_ensemble(
                 },
             )
         context.log.info(made.headline())
-        return dg.MaterializeResult(data_version=dg.DataVersion(made.made.digest), metadata=_shown(made))
+        return dg.MaterializeResult(
+            value={fold.fold: fold for fold in made.summary.folds},
+            data_version=dg.DataVersion(made.made.digest),
+            metadata=_shown(made),
+        )
 
     return made_ensemble
 

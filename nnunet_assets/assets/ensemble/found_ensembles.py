@@ -6,6 +6,8 @@ import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.progress import LogProgress
+from nnunet_assets.assets.events.tables import shown_table
+from nnunet_assets.assets.types import CV_SUMMARIES
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import TRAINING_POOL, Experiment, dataset_key
 from nnunet_assets.declarations.config import DatasetConfig
@@ -13,9 +15,11 @@ from nnunet_assets.declarations.project import Project
 from nnunet_assets.processes.variables import FOLDS_AT_ONCE_VARIABLE
 from nnunet_assets.project_folder.instance_state import pool_limit_of
 from nnunet_assets.reports.text.escaping import escape_markdown
+from nnunet_assets.resources.asset_values import VALUES_KEY
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.model.found_ensembles import FoundEnsembles, make_found_ensembles
+from nnunet_assets.workflows.values.asset_values import AssetPlace, read_value
 
 NAME = "found_ensembles"
 
@@ -51,6 +55,8 @@ def build_found_ensembles(
         key=found_ensembles_key(config.dataset),
         deps=[dg.AssetKey([*experiment.key_prefix, "cv_summary"]) for experiment in experiments],
         group_name=group,
+        dagster_type=CV_SUMMARIES,
+        io_manager_key=VALUES_KEY,
         kinds={"pytorch", "json"},
         owners=config.owners,
         description=DESCRIPTION.format(max_members=wanted.max_members, when=BY_ITSELF if wanted.automatic else BY_HAND),
@@ -76,7 +82,11 @@ def build_found_ensembles(
                 dagster_run_id=context.run.run_id,
             )
         context.log.info(found.headline())
-        return dg.MaterializeResult(data_version=dg.DataVersion(json_sha256(found.digests)), metadata=_shown(found))
+        return dg.MaterializeResult(
+            value=read_value(AssetPlace(settings, found_ensembles_key(config.dataset).path)),
+            data_version=dg.DataVersion(json_sha256(found.digests)),
+            metadata=_shown(found),
+        )
 
     return found_ensembles
 
@@ -91,6 +101,6 @@ def _shown(found: FoundEnsembles) -> dict[str, dg.MetadataValue]:
         "headline": dg.MetadataValue.text(found.headline()),
         "n_ensembles": dg.MetadataValue.int(len(rows)),
         "cases_predicted": dg.MetadataValue.int(found.n_predicted),
-        **({"ensembles": dg.MetadataValue.table([dg.TableRecord(row) for row in rows])} if rows else {}),
+        **({"ensembles": shown_table(rows)} if rows else {}),
         **({"not_made": dg.MetadataValue.md("\n".join(reasons))} if reasons else {}),
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from nnunet_assets.assets.events.tables import number_metadata
 from nnunet_assets.core.fold.continued_fold import CONTINUES
 from nnunet_assets.core.fold.version_history import mixed_in_words
 from nnunet_assets.core.summary.cv_summary import CvSummary
@@ -37,6 +38,8 @@ def fold_metadata(trained: TrainedFold) -> dict[str, dg.MetadataValue]:
         ),
         **({"weights_of_epoch": dg.MetadataValue.int(restored)} if restored is not None else {}),
         **({"mixed_versions": dg.MetadataValue.text(mixed)} if mixed else {}),
+        **{f"{section}_seconds": number_metadata(seconds) for section, seconds in manifest.seconds.items()},
+        **{f"peak_memory_{kind}_bytes": number_metadata(n) for kind, n in manifest.peak_memory_bytes.items()},
         **{f"{section}_time": dg.MetadataValue.text(duration_text(s)) for section, s in manifest.seconds.items()},
         **{
             f"peak_memory_{kind}": dg.MetadataValue.text(bytes_text(n))

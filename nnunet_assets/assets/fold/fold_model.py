@@ -13,10 +13,12 @@ from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.assets.fold.fold_metadata import fold_metadata
 from nnunet_assets.assets.fold.partitions import fold_model_key, fold_partitions
 from nnunet_assets.assets.fold.queued import change_since_queued, queued_as
+from nnunet_assets.assets.types import FOLD_RESULT
 from nnunet_assets.core.files.layout import TRAINING_POOL, Experiment, dataset_key, plans_key
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.processes.variables import FOLDS_AT_ONCE_VARIABLE
 from nnunet_assets.project_folder.instance_state import pool_limit_of
+from nnunet_assets.resources.asset_values import VALUES_KEY
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.fold.chosen_engine import chosen_engine, is_trained_here
@@ -113,6 +115,8 @@ def build_fold_model(
         ],
         partitions_def=fold_partitions(folds),
         group_name=group,
+        dagster_type=FOLD_RESULT,
+        io_manager_key=VALUES_KEY,
         kinds={"pytorch", "mlflow"},
         owners=config.owners,
         description="\n\n".join(filter(None, [config.description, DESCRIPTION])),
@@ -194,7 +198,11 @@ def materialize_fold(
         metadata = fold_metadata(trained)
     if not trained.is_new:
         context.log.info(f"{fold} is finished and up to date; nothing was trained.")
-    return dg.MaterializeResult(data_version=dg.DataVersion(trained.finished.sha256), metadata={**metadata, **edited})
+    return dg.MaterializeResult(
+        value=trained.scores.folds[0] if trained.scores else trained.finished,
+        data_version=dg.DataVersion(trained.finished.sha256),
+        metadata={**metadata, **edited},
+    )
 
 
 def job_tags(context: dg.AssetExecutionContext) -> Callable[[str, str], None]:

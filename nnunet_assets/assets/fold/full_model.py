@@ -4,8 +4,10 @@ import dagster as dg
 
 from nnunet_assets.assets.fold.fold_model import FoldRunConfig, materialize_fold, model_deps
 from nnunet_assets.assets.fold.queued import queued_as
+from nnunet_assets.assets.types import FINISHED_FOLD
 from nnunet_assets.core.files.layout import FULL_FOLD, TRAINING_POOL, Experiment
 from nnunet_assets.declarations.config import ExperimentConfig
+from nnunet_assets.resources.asset_values import VALUES_KEY
 from nnunet_assets.resources.project_folder import ProjectResource
 
 DESCRIPTION = """One model trained on every case, in nnU-Net's own folder `fold_all`.
@@ -29,6 +31,8 @@ def build_full_model(
         key=full_model_key(config.identity),
         deps=[*model_deps(config, previous), *([full_model_key(config.continued)] if config.continued else [])],
         group_name=group,
+        dagster_type=FINISHED_FOLD,
+        io_manager_key=VALUES_KEY,
         kinds={"pytorch", "mlflow"},
         owners=config.owners,
         description="\n\n".join(filter(None, [config.description, DESCRIPTION])),

@@ -5,12 +5,14 @@ import dagster as dg
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.assets.fold.partitions import ensemble_key, fold_model_key
+from nnunet_assets.assets.types import REGISTERED_VERSION
 from nnunet_assets.core.files.layout import Experiment, dataset_key
 from nnunet_assets.core.registry.gate import RULES, Verdict
 from nnunet_assets.core.text.amounts import bytes_text
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.project import Project
+from nnunet_assets.resources.asset_values import VALUES_KEY
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.registry.register import Registered
@@ -47,6 +49,8 @@ def build_registered_model(
         key=key,
         deps=_packed(config),
         group_name=group,
+        dagster_type=REGISTERED_VERSION,
+        io_manager_key=VALUES_KEY,
         kinds={"pytorch", "mlflow"},
         owners=config.owners,
         description=description,
@@ -67,6 +71,7 @@ def build_registered_model(
                 dagster_run_id=context.run.run_id,
             )
         return dg.MaterializeResult(
+            value=registered.version,
             data_version=dg.DataVersion(registered.version.digest),
             metadata=registered_metadata(registered),
             check_results=[check_result(verdict) for verdict in registered.verdicts],
@@ -99,7 +104,14 @@ def registered_metadata(registered: Registered) -> dict[str, dg.MetadataValue]:
         "address": dg.MetadataValue.text(version.address),
         "aliases": dg.MetadataValue.text(", ".join(version.aliases)),
         "digest": dg.MetadataValue.text(version.digest),
-        **({"size": dg.MetadataValue.text(bytes_text(version.size_bytes))} if version.size_bytes else {}),
+        **(
+            {
+                "size": dg.MetadataValue.text(bytes_text(version.size_bytes)),
+                "size_bytes": dg.MetadataValue.int(version.size_bytes),
+            }
+            if version.size_bytes
+            else {}
+        ),
         **{name: dg.MetadataValue.text(text) for name, text in version.numbers.items()},
         **({"mlflow_model": dg.MetadataValue.url(version.url)} if version.url else {}),
         **({"champion_before": dg.MetadataValue.int(before.version)} if before else {}),

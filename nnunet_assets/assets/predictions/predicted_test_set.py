@@ -7,18 +7,22 @@ import dagster as dg
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.assets.events.progress import LogProgress
+from nnunet_assets.assets.events.tables import shown_tables
 from nnunet_assets.assets.fold.partitions import fold_model_key
 from nnunet_assets.assets.summary.cv_evaluation import EVALUATED_CHECK, every_case, shown_labels
+from nnunet_assets.assets.types import TEST_PREDICTIONS
 from nnunet_assets.core.dataset.findings import findings_text
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import TRAINING_POOL, Experiment
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.processes.variables import FOLDS_AT_ONCE_VARIABLE
 from nnunet_assets.project_folder.instance_state import pool_limit_of
-from nnunet_assets.reports.tables.gap_tables import gap_notes, gap_records
+from nnunet_assets.reports.tables.gap_tables import gap_notes, gap_numbers, gap_records
+from nnunet_assets.resources.asset_values import VALUES_KEY
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.results.predict import NO_REFERENCES, PredictedTestSet, predict_test_set
+from nnunet_assets.workflows.values.asset_values import AssetPlace, read_value
 
 DESCRIPTION = """The test set (`imagesTs`), predicted by all folds together: nnU-Net's ensemble.
 
@@ -43,6 +47,8 @@ def build_test_predictions(
         key=key,
         deps=[fold_model_key(experiment), *before],
         group_name=group,
+        dagster_type=TEST_PREDICTIONS,
+        io_manager_key=VALUES_KEY,
         kinds={"pytorch", "parquet", "mlflow"},
         owners=config.owners,
         description=DESCRIPTION,
@@ -74,6 +80,7 @@ def build_test_predictions(
             )
         context.log.info(found.headline)
         return dg.MaterializeResult(
+            value=read_value(AssetPlace(settings, key.path)),
             data_version=dg.DataVersion(found.digest()),
             metadata={**_shown(found), **_scores(found), **run_metadata(found.tracked, context.log)},
             check_results=[every_case(found.scores.evaluation) if found.scores else _not_evaluated()],
@@ -99,7 +106,7 @@ def _scores(found: PredictedTestSet) -> dict[str, dg.MetadataValue]:
     if scores is None:
         return {}
     return {
-        "gap": dg.MetadataValue.table([dg.TableRecord(row) for row in gap_records(scores.gaps, what)]),
+        **shown_tables("gap", gap_records(scores.gaps, what), gap_numbers(scores.gaps)),
         "gap_notes": dg.MetadataValue.text("\n".join(gap_notes(scores.gaps, what))),
         **shown_labels(scores.content),
         **{f"file_{path.suffix[1:]}": dg.MetadataValue.path(path) for path in scores.gap_files},

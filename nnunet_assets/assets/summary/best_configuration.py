@@ -9,10 +9,13 @@ from nnunet_assets.assets.ensemble.found_ensembles import found_ensembles_key
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.assets.events.progress import LogProgress
+from nnunet_assets.assets.events.tables import file_columns, shown_tables
+from nnunet_assets.assets.types import BEST_CONFIGURATION
 from nnunet_assets.core.files.layout import Experiment, dataset_key
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import NoCandidateError
+from nnunet_assets.resources.asset_values import VALUES_KEY
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.model.best_files import MadeBestConfiguration, make_best_configuration
@@ -53,6 +56,8 @@ def build_best_configuration(
             *([found_ensembles_key(config.dataset)] if config.ensembles_to_find.max_members > 1 else []),
         ],
         group_name=group,
+        dagster_type=BEST_CONFIGURATION,
+        io_manager_key=VALUES_KEY,
         kinds={"json", "mlflow", "table"},
         owners=config.owners,
         description=DESCRIPTION,
@@ -86,6 +91,7 @@ def build_best_configuration(
         found = made.found
         context.log.info(found.headline())
         return dg.MaterializeResult(
+            value=found,
             data_version=dg.DataVersion(made.digest),
             metadata={
                 "headline": dg.MetadataValue.text(found.headline()),
@@ -103,6 +109,7 @@ def build_best_configuration(
 def _nothing_yet(reason: str) -> dg.MaterializeResult:
     """Returns what is shown while no summary is complete; a refresh by the first fold of all is no failure."""
     return dg.MaterializeResult(
+        value=None,
         data_version=dg.DataVersion("none"),
         metadata={"headline": dg.MetadataValue.text(f"Nothing to choose from yet. {reason}")},
         check_results=[_check(reason, passed=False)],
@@ -110,22 +117,27 @@ def _nothing_yet(reason: str) -> dg.MaterializeResult:
 
 
 def _shown(made: MadeBestConfiguration) -> dict[str, dg.MetadataValue]:
-    from nnunet_assets.reports.tables.best_configuration_rows import candidate_records, notes, step_records
+    from nnunet_assets.reports.tables.best_configuration_rows import (
+        COLUMNS,
+        candidate_numbers,
+        candidate_records,
+        notes,
+        step_numbers,
+        step_records,
+    )
     from nnunet_assets.reports.text.escaping import escape_markdown
 
     found = made.found
-    tables = {"candidates": candidate_records(found), "postprocessing": step_records(found)}
+    candidates, steps = candidate_records(found)[:ROWS_SHOWN], step_records(found)[:ROWS_SHOWN]
     sentences = [*found.reasons(), *notes(found), *filter(None, [made.no_inference_files])]
     numbers = {"dice": found.chosen_candidate.mean, "optimism": found.optimism}
     if found.expected:
         numbers["expected_dice"] = found.expected.mean
     return {
         **{name: dg.MetadataValue.float(value) for name, value in numbers.items() if value is not None},
-        **{
-            name: dg.MetadataValue.table([dg.TableRecord(row) for row in rows[:ROWS_SHOWN]])
-            for name, rows in tables.items()
-            if rows
-        },
+        **shown_tables("candidates", candidates, candidate_numbers(found)[:ROWS_SHOWN]),
+        **shown_tables("postprocessing", steps, step_numbers(found)[:ROWS_SHOWN]),
+        **file_columns(COLUMNS, len(found.candidates)),
         "reasons": dg.MetadataValue.md("\n".join(f"- {escape_markdown(one)}" for one in sentences)),
     }
 

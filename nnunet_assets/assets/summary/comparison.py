@@ -7,10 +7,13 @@ import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
+from nnunet_assets.assets.events.tables import shown_tables
+from nnunet_assets.assets.types import COMPARISON
 from nnunet_assets.core.files.layout import Experiment, dataset_key
 from nnunet_assets.declarations.config import DatasetConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.reports.pages.page import data_uri
+from nnunet_assets.resources.asset_values import VALUES_KEY
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.results.compare import FOREST_CAPTION, make_comparison
@@ -47,6 +50,8 @@ def build_comparison(
         key=key,
         deps=[dg.AssetKey([*experiment.key_prefix, "cv_summary"]) for experiment in experiments],
         group_name=group,
+        dagster_type=COMPARISON,
+        io_manager_key=VALUES_KEY,
         kinds={"json", "mlflow", "table"},
         owners=config.owners,
         description=DESCRIPTION,
@@ -75,6 +80,7 @@ def build_comparison(
         found = made.comparison
         context.log.info(found.headline())
         return dg.MaterializeResult(
+            value=found,
             data_version=dg.DataVersion(made.digest),
             metadata={
                 "headline": dg.MetadataValue.text(found.headline()),
@@ -91,16 +97,19 @@ def build_comparison(
 
 def _shown(comparison: "Comparison") -> dict[str, dg.MetadataValue]:
     from nnunet_assets.reports.tables import comparison_table
-    from nnunet_assets.reports.tables.comparison_rows import difference_records, notes, rank_records
+    from nnunet_assets.reports.tables.comparison_rows import (
+        difference_numbers,
+        difference_records,
+        notes,
+        rank_numbers,
+        rank_records,
+    )
     from nnunet_assets.reports.text.escaping import escape_markdown
 
-    tables = {"ranks": rank_records(comparison), "differences": difference_records(comparison)}
+    ranks, differences = rank_records(comparison), difference_records(comparison)
     return {
-        **{
-            name: dg.MetadataValue.table([dg.TableRecord(row) for row in rows[:ROWS_SHOWN]])
-            for name, rows in tables.items()
-            if rows
-        },
+        **shown_tables("ranks", ranks[:ROWS_SHOWN], rank_numbers(comparison)[:ROWS_SHOWN]),
+        **shown_tables("differences", differences[:ROWS_SHOWN], difference_numbers(comparison)[:ROWS_SHOWN]),
         "table": dg.MetadataValue.md(comparison_table.to_markdown(comparison, max_rows=ROWS_SHOWN)),
         "notes": dg.MetadataValue.md("\n".join(f"- {escape_markdown(note)}" for note in notes(comparison))),
         "experiments": dg.MetadataValue.int(len(comparison.experiments)),

@@ -7,14 +7,24 @@ import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.progress import LogProgress
+from nnunet_assets.assets.events.tables import file_columns, shown_tables
 from nnunet_assets.assets.fold.partitions import folds_key
-from nnunet_assets.core.evaluation.evaluation import Evaluation
+from nnunet_assets.assets.types import CASE_EVALUATION
+from nnunet_assets.core.evaluation.evaluation import COLUMNS, Evaluation
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
-from nnunet_assets.reports.tables.evaluation_tables import interval_records, notes, short_records
+from nnunet_assets.reports.tables.evaluation_tables import (
+    interval_numbers,
+    interval_records,
+    label_numbers,
+    notes,
+    short_records,
+)
+from nnunet_assets.resources.asset_values import VALUES_KEY
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.results.evaluate import evaluate_as_declared, target_of_folds
+from nnunet_assets.workflows.values.evaluation_values import CaseEvaluation
 
 EVALUATED_CHECK = "every_case_is_evaluated"
 
@@ -38,6 +48,8 @@ def build_cv_evaluation(
         key=key,
         deps=[folds_key(experiment)],
         group_name=group,
+        dagster_type=CASE_EVALUATION,
+        io_manager_key=VALUES_KEY,
         kinds={"parquet", "csv"},
         owners=config.owners,
         description=DESCRIPTION,
@@ -60,10 +72,12 @@ def build_cv_evaluation(
         evaluation = evaluated.evaluation
         context.log.info(f"{evaluation.headline()}; {evaluation.n_computed} cases computed, the others were known.")
         return dg.MaterializeResult(
+            value=CaseEvaluation(evaluated.folder, evaluated.content),
             data_version=dg.DataVersion(evaluated.digest()),
             metadata={
                 "headline": dg.MetadataValue.text(evaluation.headline()),
                 **shown_labels(evaluated.content),
+                **file_columns(COLUMNS, evaluation.n_evaluated * len(evaluation.labels or ()) or None),
                 "cases_computed": dg.MetadataValue.int(evaluation.n_computed),
                 "file_parquet": dg.MetadataValue.path(evaluated.table_parquet),
                 "file_csv": dg.MetadataValue.path(evaluated.table_csv),
@@ -80,9 +94,9 @@ def shown_labels(content: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
 
     Without labels, or without intervals, there are fewer entries: Dagster takes no table without a row.
     """
-    tables = {"labels": short_records(content), "intervals": interval_records(content)}
-    shown: dict[str, dg.MetadataValue] = {
-        name: dg.MetadataValue.table([dg.TableRecord(row) for row in rows]) for name, rows in tables.items() if rows
+    shown = {
+        **shown_tables("labels", short_records(content), label_numbers(content)),
+        **shown_tables("intervals", interval_records(content), interval_numbers(content)),
     }
     sentences = notes(content)
     return {**shown, "notes": dg.MetadataValue.text("\n".join(sentences))} if sentences else shown

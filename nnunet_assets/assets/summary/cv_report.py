@@ -6,8 +6,10 @@ import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import report_metadata, run_metadata
+from nnunet_assets.assets.types import PAGE
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
+from nnunet_assets.resources.asset_values import VALUES_KEY
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.results.export_pages import ExportedPage, export_cv_report
@@ -28,6 +30,8 @@ def build_cv_report(
         key=dg.AssetKey([*experiment.key_prefix, "cv_report"]),
         deps=[dg.AssetKey([*experiment.key_prefix, name]) for name in ("cv_evaluation", "cv_figures", "cv_summary")],
         group_name=group,
+        dagster_type=PAGE,
+        io_manager_key=VALUES_KEY,
         kinds={"html"},
         owners=config.owners,
         description=DESCRIPTION,
@@ -51,6 +55,7 @@ def build_cv_report(
 def page_result(exported: ExportedPage, log: logging.Logger) -> dg.MaterializeResult:
     """Returns what Dagster records of a page that was written."""
     return dg.MaterializeResult(
+        value=exported.file,
         data_version=dg.DataVersion(exported.digest),
         metadata={
             **report_metadata(exported.file, exported.tracked),

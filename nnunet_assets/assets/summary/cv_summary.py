@@ -6,19 +6,22 @@ import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
+from nnunet_assets.assets.events.tables import number_metadata, shown_table, shown_tables
 from nnunet_assets.assets.fold.fold_metadata import plotted
 from nnunet_assets.assets.fold.partitions import folds_key
 from nnunet_assets.assets.fold.recorded_folds import recorded_commits
 from nnunet_assets.assets.summary.summary_checks import summary_check_results, summary_check_specs
+from nnunet_assets.assets.types import CV_SUMMARY
 from nnunet_assets.core.summary.cv_summary import Computing, CvSummary
 from nnunet_assets.core.text.amounts import bytes_text, duration_text
 from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
-from nnunet_assets.reports.tables.summary_tables import to_short_records, to_spread_records
+from nnunet_assets.reports.tables.summary_tables import dice_numbers, to_short_records, to_spread_records
 from nnunet_assets.reports.text.escaping import escape_markdown
 from nnunet_assets.reports.text.interval_notes import interval_notes
 from nnunet_assets.reports.text.summary_notes import coverage_notes
+from nnunet_assets.resources.asset_values import VALUES_KEY
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.results.check_summary import check_summary
@@ -48,6 +51,8 @@ def build_cv_summary(
         key=key,
         deps=[fold_model],
         group_name=group,
+        dagster_type=CV_SUMMARY,
+        io_manager_key=VALUES_KEY,
         kinds={"json", "mlflow"},
         owners=config.owners,
         description=DESCRIPTION,
@@ -75,15 +80,17 @@ def build_cv_summary(
             context.log.warning(f"Not every fold was trained to its last epoch: {stopped}.")
         recorded = recorded_commits(context.instance, experiment)
         return dg.MaterializeResult(
+            value=summary,
             data_version=dg.DataVersion(made.digest),
             metadata={
                 "headline": dg.MetadataValue.text(summary.headline()),
                 **_covered(summary),
-                "dice": dg.MetadataValue.table([dg.TableRecord(row) for row in to_short_records(summary)]),
-                "spread": dg.MetadataValue.table([dg.TableRecord(row) for row in to_spread_records(summary)]),
+                **shown_tables("dice", to_short_records(summary), dice_numbers(summary)),
+                "spread": shown_table(to_spread_records(summary)),
                 **_about_intervals(summary),
                 "worst_cases": dg.MetadataValue.md(_worst_cases(summary)),
                 "computing": dg.MetadataValue.text(_computing(summary.computing)),
+                **_took(summary.computing),
                 **_plotted(summary),
                 **({"stopped_early": dg.MetadataValue.json(stopped)} if stopped else {}),
                 "file": dg.MetadataValue.path(made.file),
@@ -113,6 +120,17 @@ def _computing(took: Computing) -> str:
     memory = [f"peak memory ({kind}) {bytes_text(n)} in one fold" for kind, n in took.peak_memory_bytes.items()]
     gpu = [] if took.gpu_hours is None else [f"{fixed(took.gpu_hours, 1)} GPU hours of {took.gpu_hours_n_folds} folds"]
     return "; ".join([f"{took.epochs} epochs", *times, *gpu, *memory])
+
+
+def _took(took: Computing) -> dict[str, dg.MetadataValue]:
+    """Returns the same as numbers; what is not known is left out."""
+    numbers = {
+        "epochs": took.epochs,
+        **{f"{section}_seconds": seconds for section, seconds in took.seconds.items()},
+        **{f"peak_memory_{kind}_bytes": n for kind, n in took.peak_memory_bytes.items()},
+        "gpu_hours": took.gpu_hours,
+    }
+    return {name: number_metadata(number) for name, number in numbers.items() if number is not None}
 
 
 def _covered(summary: CvSummary) -> dict[str, dg.MetadataValue]:

@@ -6,8 +6,10 @@ import dagster as dg
 
 from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.summary.cv_report import page_result
+from nnunet_assets.assets.types import PAGE
 from nnunet_assets.core.files.layout import Experiment, dataset_key
 from nnunet_assets.declarations.config import DatasetConfig
+from nnunet_assets.resources.asset_values import VALUES_KEY
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.results.export_pages import export_dataset_report
@@ -26,6 +28,8 @@ def build_dataset_report(
         key=dg.AssetKey(dataset_key(config.dataset, "dataset_report")),
         deps=[dg.AssetKey(dataset_key(config.dataset, name)) for name in ("comparison", "best_configuration")],
         group_name=group,
+        dagster_type=PAGE,
+        io_manager_key=VALUES_KEY,
         kinds={"html"},
         owners=config.owners,
         description=DESCRIPTION,

@@ -4,7 +4,7 @@ One token names a thing everywhere: the fold `fold_3` is a folder, a Dagster par
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -138,6 +138,24 @@ class Experiment:
     def key_prefix(self) -> tuple[str, ...]:
         """The asset key's components before the asset's own name."""
         return (self.dataset, *([self.variant] if self.variant else []), *self.name.split("/"))
+
+    @classmethod
+    def of_key_prefix(cls, prefix: Sequence[str]) -> "Experiment":
+        """Returns the experiment, or the ensemble, with this `key_prefix`.
+
+        Raises:
+            ConfigError: There can be none.
+        """
+        dataset, *variant, name = prefix if len(prefix) in (2, 3) else ("", "")
+        parts = name.split("__")
+        if len(parts) == 3:
+            return cls(dataset, parts[2], parts[0], parts[1], *variant)
+        if variant == [ENSEMBLES] and len(parts) == 1:
+            return cls.ensemble(dataset, name)
+        raise ConfigError(
+            f"No experiment has assets below {'/'.join(prefix)}: their keys begin with DATASET/TRAINER__PLANS__"
+            f"CONFIGURATION, a variant after the dataset, or with DATASET/{ENSEMBLES}/NAME."
+        )
 
     @property
     def title(self) -> str:

@@ -43,6 +43,27 @@ def candidate_records(found: BestConfiguration) -> list[dict[str, str]]:
     ]
 
 
+def candidate_numbers(found: BestConfiguration) -> list[Row]:
+    """Returns the numbers of each row of `candidate_records` with full precision, named as in the CSV."""
+    names = ("dice", "n_defined", "behind", "behind_ci95_low", "behind_ci95_high", "weights_bytes")
+    return [{name: row[name] for name in names} for row in to_records(found)]
+
+
+def step_numbers(found: BestConfiguration) -> list[Row]:
+    """Returns the numbers of each row of `step_records` of all models with full precision."""
+    return [
+        {
+            "gain_dice": effect.gain,
+            "ci95_low": effect.interval.low if effect.interval else None,
+            "ci95_high": effect.interval.high if effect.interval else None,
+            "n_better": effect.n_better,
+            "n_worse": effect.n_worse,
+        }
+        for effects in found.postprocessing.values()
+        for effect in effects
+    ]
+
+
 def choice_tiles(found: BestConfiguration) -> list[dict[str, str]]:
     """Returns the numbers of the choice, each with what it means: first the one that may be expected."""
     chosen, n = found.chosen_candidate, len(found.candidates)

@@ -36,23 +36,29 @@ def differences_to_csv(comparison: Comparison) -> str:
             "right": one.right,
             "metric": one.metric,
             **label_cells(one.label),
-            "n_cases": one.n_cases,
-            "n_defined_in_one": one.n_defined_in_one,
-            "mean_difference": one.mean,
-            "ci95_low": one.interval.low if one.interval else None,
-            "ci95_high": one.interval.high if one.interval else None,
-            "p": one.p,
-            "p_corrected": one.p_corrected,
-            "effect": one.effect,
-            "n_left_better": one.n_left_better,
-            "n_right_better": one.n_right_better,
+            **_difference_numbers(one, floors.get((one.metric, one.label))),
             "no_p_because": one.no_p_because,
-            "noise_floor": floors.get((one.metric, one.label)),
             "is_within_noise": one.is_within_noise,
         }
         for one in comparison.differences
     ]
     return csv_text(columns, rows)
+
+
+def _difference_numbers(one: Difference, floor: float | None) -> Row:
+    return {
+        "n_cases": one.n_cases,
+        "n_defined_in_one": one.n_defined_in_one,
+        "mean_difference": one.mean,
+        "ci95_low": one.interval.low if one.interval else None,
+        "ci95_high": one.interval.high if one.interval else None,
+        "p": one.p,
+        "p_corrected": one.p_corrected,
+        "effect": one.effect,
+        "n_left_better": one.n_left_better,
+        "n_right_better": one.n_right_better,
+        "noise_floor": floor,
+    }
 
 
 def ranks_to_csv(comparison: Comparison) -> str:
@@ -66,21 +72,26 @@ def ranks_to_csv(comparison: Comparison) -> str:
             "experiment": one.experiment,
             "metric": one.metric,
             **label_cells(one.label),
-            "mean_pooled": one.mean,
-            "n_worst": one.n_worst,
-            "rank": one.rank,
-            "rank_low": one.rank_low,
-            "rank_high": one.rank_high,
-            "first_share": one.first_share,
+            **_rank_numbers(one),
         }
         for one in comparison.standings
     ]
     return csv_text(columns, rows)
 
 
+def _rank_numbers(one: Standing) -> Row:
+    return {
+        "mean_pooled": one.mean,
+        "n_worst": one.n_worst,
+        "rank": one.rank,
+        "rank_low": one.rank_low,
+        "rank_high": one.rank_high,
+        "first_share": one.first_share,
+    }
+
+
 def rank_records(comparison: Comparison, metric: str = HEADLINE_METRIC) -> list[dict[str, str]]:
     """Returns one row an experiment, the best first: the rank of its foreground mean and how stable that is."""
-    ranked = [one for one in comparison.standings if _is_foreground(one, metric) and one.rank is not None]
     drawn = "halves" if comparison.schema == SCHEMA_VERSION else "resamples"
     return [
         {
@@ -91,8 +102,18 @@ def rank_records(comparison: Comparison, metric: str = HEADLINE_METRIC) -> list[
             f"rank in 95 % of {drawn}": f"{one.rank_low} to {one.rank_high}",
             "first in": f"{beside(100 * (one.first_share or 0.0), 0, 100, digits=0)}%",
         }
-        for one in sorted(ranked, key=lambda one: one.rank or 0)
+        for one in _ranked(comparison, metric)
     ]
+
+
+def rank_numbers(comparison: Comparison, metric: str = HEADLINE_METRIC) -> list[Row]:
+    """Returns the numbers of each row of `rank_records` with full precision, named as in the CSV."""
+    return [_rank_numbers(one) for one in _ranked(comparison, metric)]
+
+
+def _ranked(comparison: Comparison, metric: str) -> list[Standing]:
+    ranked = [one for one in comparison.standings if _is_foreground(one, metric) and one.rank is not None]
+    return sorted(ranked, key=lambda one: one.rank or 0)
 
 
 def _n_worst(one: Standing, n_cases: int) -> str:
@@ -113,6 +134,16 @@ def difference_records(comparison: Comparison, metric: str = HEADLINE_METRIC) ->
             "noise between seeds": _noise(one, floors.get((one.metric, one.label))),
             "cases": str(one.n_cases) + (f", {one.n_defined_in_one} in one only" if one.n_defined_in_one else ""),
         }
+        for one in comparison.differences
+        if _is_foreground(one, metric)
+    ]
+
+
+def difference_numbers(comparison: Comparison, metric: str = HEADLINE_METRIC) -> list[Row]:
+    """Returns the numbers of each row of `difference_records` with full precision, named as in the CSV."""
+    floors = {(floor.metric, floor.label): floor.noise.floor for floor in comparison.noise}
+    return [
+        _difference_numbers(one, floors.get((one.metric, one.label)))
         for one in comparison.differences
         if _is_foreground(one, metric)
     ]

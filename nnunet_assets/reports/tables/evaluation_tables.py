@@ -86,6 +86,38 @@ def interval_records(content: Evaluated) -> list[dict[str, str]]:
     ]
 
 
+def label_numbers(content: Evaluated) -> list[Row]:
+    """Returns the numbers of each row of `short_records` with full precision, `METRIC_mean` and the like."""
+    return [
+        {
+            "n_cases": totals["n_cases"],
+            **{
+                f"{metric}_{name}": number
+                for metric in FIRST_METRICS
+                for found in [label_estimate(totals, metric)]
+                for name, number in (("mean", found.mean), ("sd", found.sd), ("n_defined", found.n_defined))
+            },
+        }
+        for totals in _labels(content).values()
+    ]
+
+
+def interval_numbers(content: Evaluated) -> list[Row]:
+    """Returns the ends of the intervals of each row of `interval_records` with full precision."""
+    return [
+        {
+            f"{metric}_{name}": number
+            for metric in FIRST_METRICS
+            for interval in [label_estimate(totals, metric).interval]
+            for name, number in (
+                ("ci95_low", interval.low if interval else None),
+                ("ci95_high", interval.high if interval else None),
+            )
+        }
+        for totals in _labels(content).values()
+    ]
+
+
 def notes(content: Evaluated) -> list[str]:
     """Returns what a reader of the tables must know: over which cases, at which tolerances, how sure."""
     labels = _labels(content)

@@ -31,22 +31,28 @@ def gaps_to_csv(gaps: "Sequence[Gap]") -> str:
         {
             **label_cells(gap.label),
             "metric": gap.metric,
-            "difference": gap.difference,
-            "test_mean": gap.test.mean,
-            "test_ci95_low": gap.test.interval.low if gap.test.interval else None,
-            "test_ci95_high": gap.test.interval.high if gap.test.interval else None,
-            "test_sd": gap.test.sd,
-            "test_n": gap.test.n,
-            "test_n_defined": gap.test.n_defined,
-            "cv_mean": gap.cross_validation.mean,
-            "cv_sd": gap.cross_validation.sd,
-            "cv_n": gap.cross_validation.n,
-            "cv_n_defined": gap.cross_validation.n_defined,
+            **_numbers(gap),
             **_with_missed(gap.with_missed),
         }
         for gap in gaps
     ]
     return csv_text(COLUMNS, rows)
+
+
+def _numbers(gap: "Gap") -> Row:
+    return {
+        "difference": gap.difference,
+        "test_mean": gap.test.mean,
+        "test_ci95_low": gap.test.interval.low if gap.test.interval else None,
+        "test_ci95_high": gap.test.interval.high if gap.test.interval else None,
+        "test_sd": gap.test.sd,
+        "test_n": gap.test.n,
+        "test_n_defined": gap.test.n_defined,
+        "cv_mean": gap.cross_validation.mean,
+        "cv_sd": gap.cross_validation.sd,
+        "cv_n": gap.cross_validation.n,
+        "cv_n_defined": gap.cross_validation.n_defined,
+    }
 
 
 def _with_missed(gap: "Gap | None") -> Row:
@@ -86,6 +92,11 @@ def gap_records(gaps: "Sequence[Gap]", what: str = CROSS_VALIDATION) -> list[dic
         }
         for title, gap in _shown(gaps)
     ]
+
+
+def gap_numbers(gaps: "Sequence[Gap]") -> list[Row]:
+    """Returns the numbers of each row of `gap_records` with full precision, named as in the CSV."""
+    return [_numbers(gap) for _, gap in _shown(gaps)]
 
 
 def _shown(gaps: "Sequence[Gap]") -> "Iterator[tuple[str, Gap]]":

@@ -34,6 +34,20 @@ def to_records(summary: CvSummary) -> list[Row]:
     ]
 
 
+def dice_numbers(summary: CvSummary) -> list[Row]:
+    """Returns the numbers of `to_records` of Dice alone, a row for each of `to_short_records`."""
+    return [
+        {name: cell for name, cell in row.items() if name not in ("level", "label", "metric", "missing_folds")}
+        for row in to_records(summary)
+        if row["metric"] == "dice"
+    ]
+
+
+def columns_of(summary: CvSummary) -> dict[str, type]:
+    """Returns the columns of `to_records` with their types."""
+    return {column: _column_type(column) for column in to_records(summary)[0]}
+
+
 def to_short_records(summary: CvSummary) -> list[dict[str, str]]:
     """Returns one row a label, then the foreground's, with its Dice as people read it: `0.871 ± 0.012`, `19 of 20`."""
     return [
@@ -77,9 +91,7 @@ def to_csv(summary: CvSummary) -> str:
 
 def to_parquet(summary: CvSummary) -> bytes:
     """Returns the rows of `to_records` as a Parquet file, null where undefined; no name is changed."""
-    records = to_records(summary)
-    types = {column: _column_type(column) for column in records[0]}
-    return parquet_bytes(types, records)
+    return parquet_bytes(columns_of(summary), to_records(summary))
 
 
 def _column_type(column: str) -> type:

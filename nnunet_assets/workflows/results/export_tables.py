@@ -33,12 +33,16 @@ class ExportedTables:
         markdown: The table in Markdown.
         digest: Names what they say.
         tracked: The summary's MLflow run, which has them too.
+        columns: Of the CSV and the Parquet file, with their types.
+        n_rows: Of these.
     """
 
     files: Mapping[str, Path]
     markdown: str
     digest: str
     tracked: TrackedRun
+    columns: Mapping[str, type]
+    n_rows: int
 
 
 def export_tables(roots: Roots, experiment: Experiment, destination: Destination) -> ExportedTables:
@@ -62,7 +66,8 @@ def export_tables(roots: Roots, experiment: Experiment, destination: Destination
     for ending, content in contents.items():
         write_atomically(files[ending], sealed_file(content, files[ending].name, sealing))
     tracked = bring_up_to_date(destination, summary_run(experiment), list(files.values()))
-    return ExportedTables(files, tables["md"], json_sha256(tables), tracked)
+    columns, n_rows = summary_tables.columns_of(summary), len(summary_tables.to_records(summary))
+    return ExportedTables(files, tables["md"], json_sha256(tables), tracked, columns, n_rows)
 
 
 def export_csv(summary: Summary, output: Path | str | None = None) -> str:

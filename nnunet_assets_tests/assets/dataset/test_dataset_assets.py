@@ -13,12 +13,19 @@ from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.prepared.raw_records import read_raw
-from nnunet_assets.resources.mlflow import MlflowResource
-from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.tracking.store import destination
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets_tests.assets.graphs import check, declared, failure, graph, materialized, metadata, started
+from nnunet_assets_tests.assets.graphs import (
+    check,
+    declared,
+    failure,
+    graph,
+    materialized,
+    metadata,
+    resources_of,
+    started,
+)
 from nnunet_assets_tests.raw_builders import (
     DATASET,
     tiny_image,
@@ -281,7 +288,7 @@ def pretend(instance: dg.DagsterInstance, name: str, version: str, partition: st
     others = [
         asset for asset in GRAPH.assets or [] if isinstance(asset, dg.AssetsDefinition) and spec.key not in asset.keys
     ]
-    project = {"project": ProjectResource(folder="/unused"), "mlflow": MlflowResource()}
+    project = resources_of(Path("/unused"))
     result = dg.materialize(
         [*others, stand_in], selection=[spec.key], instance=instance, partition_key=partition, resources=project
     )

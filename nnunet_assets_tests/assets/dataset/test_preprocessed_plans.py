@@ -27,16 +27,16 @@ def test_the_card_tells_what_was_decided_and_how_much_was_made() -> None:
     assert isinstance(table, dg.TableMetadataValue)
     rows = {record.data["configuration"]: record.data for record in table.records}
     assert rows["3d_fullres"]["spacing (mm)"] == "3 x 1 x 1"
-    assert rows["3d_fullres"]["GPU memory (GB, planner's estimate)"] == "6.25"
-    assert rows["2d"]["GPU memory (GB, planner's estimate)"] == "unknown"
-    assert [rows["3d_fullres"][name] for name in ("cases", "preprocessed now", "size (MB)")] == [51, 1, "5.0"]
+    assert rows["3d_fullres"]["GPU memory (GB, planner's estimate)"] == 6.25
+    assert rows["2d"]["GPU memory (GB, planner's estimate)"] is None
+    assert [rows["3d_fullres"][name] for name in ("cases", "preprocessed now", "size (MB)")] == [51, 1, 5.0]
     values = {name: value.value for name, value in metadata.items() if name != "configurations"}
     assert values == {
         "made_now": "plans, 3d_fullres",
         "why": "- 3d_fullres: 1 case is new (case_051)",
         "cases_preprocessed": 1,
         "cases_reused": 101,
-        "gpu_memory_target_gb": "8.0",
+        "gpu_memory_target_gb": 8.0,
         "nnunet_integrity_check": "agrees",
         "plans_hash": "0123",
     }

@@ -147,7 +147,7 @@ def test_the_folds_of_a_backfill_take_its_config_and_what_comes_before_them_igno
     @dg.asset(key=prepared)
     def preparation() -> None: ...
 
-    resources = {"project": object(), "mlflow": object()}
+    resources = {"project": object(), "mlflow": object(), "nnunet_values": dg.InMemoryIOManager()}
     definitions = dg.Definitions(assets=[model, preparation, *before], resources=resources)
     with dg.DagsterInstance.ephemeral() as instance:
         asked = FoldBackfills(instance, config.identity, "train").begin(["fold_0"], [prepared], retrain=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow.parquet as pq
 import pytest
 
 from nnunet_assets.assets.fold.partitions import fold_model_key
@@ -144,6 +145,28 @@ def test_the_table_in_the_ui_is_short_and_for_people(project: Path, instance: dg
             "folds": "2 of 2",
         },
     ]
+    exact: Any = event.materialization.metadata["dice_exact"]
+    organ = exact.records[0].data
+    assert (organ["label"], organ["mean_pooled"], organ["n_cases"], organ["mean_fold_1"]) == (
+        "organ",
+        pytest.approx(0.7),
+        4,
+        None,
+    )
+    assert organ["sd_pooled"] == pytest.approx(0.216, abs=1e-3)
+
+
+def test_the_tables_have_the_columns_of_their_files(project: Path, instance: dg.DagsterInstance) -> None:
+    folder = two_folds(project)[0].parent / "nnunet_assets"
+    shown = metadata(summarize(project, instance), "cv_tables")
+    schema = shown["dagster/column_schema"]
+    assert isinstance(schema, dg.TableSchema)
+    table = pq.read_table(folder / "cv_table.parquet")
+    types = {"string": "string", "int": "int64", "float": "double"}
+    assert {column.name: types[column.type] for column in schema.columns} == {
+        name: str(kind) for name, kind in zip(table.schema.names, table.schema.types, strict=True)
+    }
+    assert shown["dagster/row_count"] == table.num_rows == 6
 
 
 def test_worst_cases_and_what_the_folds_took_are_shown(project: Path, instance: dg.DagsterInstance) -> None:
@@ -156,6 +179,8 @@ def test_worst_cases_and_what_the_folds_took_are_shown(project: Path, instance: 
     assert worst[:2] == ["1. d (fold_2): 0.350", r"1. \_e (fold_1): 0.500"]
     assert worst[-1] == "1. a (fold_0): 0.750"
     assert shown["computing"] == "6 epochs; training 10 s; validation 4.5 s"
+    assert (shown["epochs"], shown["training_seconds"], shown["validation_seconds"]) == (6, 10.5, 4.5)
+    assert "gpu_hours" not in shown
 
 
 def test_the_run_in_mlflow_is_linked_and_holds_the_means(project: Path, instance: dg.DagsterInstance) -> None:

@@ -2,8 +2,13 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from nnunet_assets.core.files.layout import (
+    CONFIGURATION_PATTERN,
+    DATASET_PATTERN,
+    NAME_PATTERN,
     Experiment,
     Roots,
     comparison_folder,
@@ -93,3 +98,24 @@ def test_an_experiment_of_a_damaged_record_is_refused(odd: dict[str, object]) ->
     (name,) = odd
     with pytest.raises(TypeError, match=f"^{name} of an experiment is "):
         Experiment(**{"dataset": "Dataset004_Hippocampus", "configuration": "2d", **odd})  # type: ignore[arg-type]
+
+
+@given(
+    *(st.from_regex(pattern, fullmatch=True) for pattern in (DATASET_PATTERN, CONFIGURATION_PATTERN)),
+    *(st.from_regex(NAME_PATTERN, fullmatch=True).filter(lambda name: "__" not in name) for _ in range(2)),
+    st.none() | st.from_regex(NAME_PATTERN, fullmatch=True).filter(lambda name: name != "ensembles"),
+)
+def test_an_experiment_and_an_ensemble_are_read_back_from_their_keys(
+    dataset: str, configuration: str, trainer: str, plans: str, variant: str | None
+) -> None:
+    assume("__" not in configuration)
+    experiment = Experiment(dataset, configuration, trainer, plans, variant)
+    assert Experiment.of_key_prefix(experiment.key_prefix) == experiment
+    ensemble = Experiment.ensemble(dataset, configuration)
+    assert Experiment.of_key_prefix(ensemble.key_prefix) == ensemble
+
+
+@pytest.mark.parametrize("prefix", [(), ("Dataset001_Tiny",), ("Dataset001_Tiny", "2d"), ("D", "short", "2d"), "abcd"])
+def test_a_key_below_no_experiment_is_refused(prefix: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="No experiment has assets below"):
+        Experiment.of_key_prefix(prefix)

@@ -11,11 +11,14 @@ from nnunet_assets.core.comparison.comparison import Comparison, compare
 from nnunet_assets.core.statistics.estimate import Bootstrap, Interval
 from nnunet_assets.core.statistics.halves import Halves
 from nnunet_assets.core.statistics.scoring import counted, scale_of
+from nnunet_assets.core.text.numbers import fixed, signed
 from nnunet_assets.reports.tables.comparison_rows import (
+    difference_numbers,
     difference_records,
     differences_to_csv,
     halves_text,
     notes,
+    rank_numbers,
     rank_records,
     ranks_to_csv,
     to_markdown,
@@ -48,6 +51,19 @@ def test_the_noise_stands_beside_each_difference() -> None:
     # Two means 0.0017 apart, t of one degree of freedom: 12.7 * 0.0017.
     assert first["noise between seeds"] == "smaller than the noise between seeds (0.0213)"
     assert (second["left"], second["right"]) == ("two", "again")
+
+
+def test_the_exact_numbers_are_those_of_the_row_that_people_read() -> None:
+    found = compared()
+    ranks: Any = zip(rank_records(found), rank_numbers(found), strict=True)
+    for row, numbers in ranks:
+        assert (row["rank"], row["Dice, pooled"]) == (str(numbers["rank"]), fixed(numbers["mean_pooled"]))
+    pairs: Any = zip(difference_records(found), difference_numbers(found), strict=True)
+    for row, numbers in pairs:
+        assert row["cases"] == str(numbers["n_cases"])
+        assert row["effect"] == signed(numbers["effect"], 2)
+        assert float(row["Dice, left − right"]) == pytest.approx(numbers["mean_difference"], abs=1e-4)
+        assert float(row["95 % interval"].split()[0]) == pytest.approx(numbers["ci95_low"], abs=1e-4)
 
 
 def test_ranks_stand_the_best_first() -> None:

@@ -16,6 +16,7 @@ from nnunet_assets.core.statistics.estimate import Estimate, Interval
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.summary.fold_means import FoldMeans, Means, summarize_means
 from nnunet_assets.core.summary.intervals import with_intervals
+from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.reports.figures.bland_altman import draw_bland_altman
 from nnunet_assets.reports.tables import evaluation_tables, fold_means_tables, gap_tables, summary_tables
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
@@ -60,6 +61,16 @@ def test_the_tables_of_an_evaluation(cases: Any, low: Any) -> None:
     evaluation = Evaluation("x", policy, 8, len(cases), ("fold_0",), (), {"organ": totals}, ())
     for text in (*texts_of_evaluation(evaluation.to_json()), evaluation.headline()):
         assert not NEGATIVE_ZERO.search(text), text
+    (row,), (numbers,) = (
+        evaluation_tables.short_records(evaluation.to_json()),
+        evaluation_tables.label_numbers(evaluation.to_json()),
+    )
+    mean: Any = numbers["dice_mean"]
+    assert row["Dice"].startswith("undefined" if mean is None else fixed(mean))
+    assert row["cases"] == f"{numbers['dice_n_defined']} of {numbers['n_cases']}"
+    (ends,) = evaluation_tables.interval_numbers(evaluation.to_json())
+    if numbers["nsd_n_defined"]:
+        assert (ends["nsd_ci95_low"], ends["nsd_ci95_high"]) == (low, low + 1e-6)
 
 
 @FEW
@@ -75,6 +86,12 @@ def test_the_tables_of_a_summary(scores: Any) -> None:
         found.headline(),
     ):
         assert not NEGATIVE_ZERO.search(text), text
+    shown = summary_tables.to_short_records(found)
+    pairs: Any = zip(shown, summary_tables.dice_numbers(found), strict=True)
+    for row, numbers in pairs:
+        mean = numbers["mean_pooled"]
+        assert row["Dice, pooled"].startswith("undefined" if mean is None else fixed(mean))
+        assert row["cases"] == f"{numbers['n_cases_defined']} of {numbers['n_cases']}"
 
 
 @FEW
@@ -88,6 +105,10 @@ def test_the_tables_of_a_gap(test: Any, validation: Any, metric: Any) -> None:
     cells = [cell for record in gap_tables.gap_records(gaps) for cell in record.values()]
     for text in (gap_tables.gaps_to_csv(gaps), gap_tables.gap_headline(gaps), *cells):
         assert not NEGATIVE_ZERO.search(text), text
+    pairs: Any = zip(gap_tables.gap_records(gaps), gap_tables.gap_numbers(gaps), strict=True)
+    for row, numbers in pairs:
+        assert row["test cases"] == f"{numbers['test_n_defined']} of {numbers['test_n']}"
+        assert numbers["difference"] == numbers["test_mean"] - numbers["cv_mean"]
 
 
 @FEW
