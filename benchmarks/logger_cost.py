@@ -1,6 +1,11 @@
 """What tracking costs the training thread: the time that an epoch's log calls take, with a server that takes 1 s.
 
     python benchmarks/logger_cost.py
+    python benchmarks/logger_cost.py watch
+
+With `watch` it is what is watched of a training, each part alone: what a training pays where nothing is asked for, what
+250 iterations pay for being measured, what copies for histograms take of a network of nnU-Net's usual size, and how
+many validation steps a look at panels is.
 
 Logs 1000 short epochs through nnU-Net's own logger, with ours attached and without it, while the tracker of a parent's
 thread sends them to a real MLflow server behind a proxy that holds each request for a second. Exit code 1: the goal was
@@ -10,15 +15,24 @@ missed.
 import sys
 import tempfile
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 from statistics import median, quantiles
 
+from nnunet_assets.core.fold.iterations import epoch_values
 from nnunet_assets.core.fold.journal import append_record, journal_path
+from nnunet_assets.core.progress import SILENT
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger
+from nnunet_assets.nnunet.watching.fixed_slices import FixedSlices
+from nnunet_assets.nnunet.watching.tensorboard_logger import TensorBoardLogger
+from nnunet_assets_tests.nnunet.watching.test_fixed_slices import Cases
+from nnunet_assets_tests.nnunet_in_process import nnunet_in_process
 from nnunet_assets_tests.tracking.folds import Tracked, tracker
 from nnunet_assets_tests.tracking.servers import Answer, MlflowServer, Request, forwarded, serving
+from nnunet_assets_tests.trainers.tiny_trainers import TinyTrainers, batch
 
 EPOCHS = 1000
+ITERATIONS = 250
 EPOCH_SECONDS = 0.02
 ANSWER_SECONDS = 1.0
 GOAL_MS = 5.0
@@ -27,6 +41,8 @@ LABELS = ["Anterior", "Posterior"]
 
 def main() -> int:
     """Runs the benchmark and returns the exit code."""
+    if sys.argv[1:] == ["watch"]:
+        return watch()
     with tempfile.TemporaryDirectory() as folder:
         server = MlflowServer(Path(folder))
         server.start()
@@ -81,6 +97,99 @@ def _epochs(fold_folder: Path, *, attached: bool) -> list[float]:
         time.sleep(EPOCH_SECONDS)
     ours.close()
     return milliseconds
+
+
+def watch() -> int:
+    """Measures what is watched of a training, and returns the exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        trainers = TinyTrainers(Path(folder))
+        # nnU-Net says how it is to be cited with each trainer.
+        with nnunet_in_process(trainers.variables), redirect_stdout(sys.stderr):
+            for name, milliseconds, what in (
+                ("off", _iterations(trainers, is_measured=False), f"{ITERATIONS} iterations, told of if they break"),
+                ("batches", _iterations(trainers, is_measured=True), f"{ITERATIONS} iterations, measured too"),
+                ("histograms", _copies(), "copies of 31 million weights and gradients"),
+                ("panels", _looks(trainers), "4 panels, by the time of a validation step of 2 patches: steps"),
+            ):
+                p99 = quantiles(milliseconds, n=100)[98]
+                print(
+                    f"  {name:10}  median {median(milliseconds):9.3f}, 99th percentile {p99:9.3f}  ({what})",
+                    file=sys.__stdout__,
+                )
+    return 0
+
+
+def _iterations(trainers: TinyTrainers, *, is_measured: bool) -> list[float]:
+    """Returns the milliseconds that an epoch's iterations take longer than without us; nnU-Net's step does nothing."""
+    from nnunet_assets.nnunet.watching.health import tell_of_broken_batches
+    from nnunet_assets.nnunet.watching.iteration_meter import IterationMeter
+
+    trainer = trainers.initialized("nnUNetTrainer")
+    trainer.on_train_start = lambda: None
+    trainer.train_step = nothing = lambda _: {"loss": 0.5}
+    tell_of_broken_batches(trainer, SILENT)
+    meter = IterationMeter(trainer, SILENT) if is_measured else None
+    trainer.on_train_start()
+    milliseconds = []
+    for _ in range(200):
+        taken = []
+        for step in (nothing, trainer.train_step):
+            start = time.perf_counter()
+            for _ in range(ITERATIONS):
+                step({})
+            taken.append(1000 * (time.perf_counter() - start))
+        start = time.perf_counter()
+        if meter:
+            epoch_values(meter.take())
+        milliseconds.append(taken[1] - taken[0] + 1000 * (time.perf_counter() - start))
+    return milliseconds
+
+
+def _copies() -> list[float]:
+    """Returns the milliseconds of the copies that histograms are made of."""
+    import torch
+
+    from nnunet_assets.nnunet.watching.histograms import copied_tensors
+
+    # As many weights as nnU-Net's network of 3d_fullres has for most datasets, in layers as large as its largest.
+    network = torch.nn.Sequential(*(torch.nn.Conv3d(320, 320, 3) for _ in range(11)), torch.nn.Conv3d(32, 32, 3))
+    for weights in network.parameters():
+        weights.grad = torch.zeros_like(weights)
+    milliseconds = []
+    for _ in range(30):
+        start = time.perf_counter()
+        tensors = copied_tensors(network)
+        milliseconds.append(1000 * (time.perf_counter() - start))
+    with tempfile.TemporaryDirectory() as folder:
+        board = TensorBoardLogger(Path(folder), [], 0)
+        start = time.perf_counter()
+        board.take_histograms(0, tensors)
+        board.close()
+        size = sum(file.stat().st_size for file in Path(folder).rglob("events*"))
+        print(
+            f"  Another thread counts them in {time.perf_counter() - start:.1f} s, and writes {size / 1e6:.2f} MB.",
+            file=sys.__stdout__,
+        )
+    return milliseconds
+
+
+def _looks(trainers: TinyTrainers) -> list[float]:
+    """Returns how many validation steps a look at four panels takes."""
+    import torch
+
+    trainer = trainers.initialized("nnUNetTrainer")
+    trainer.dataset_class, trainer.do_split = Cases, lambda: ([], [f"case_{number}" for number in range(4)])
+    slices = FixedSlices(trainer, 4)
+    trainer.network.eval()
+    steps = []
+    for number in range(60):
+        start = time.perf_counter()
+        with torch.no_grad():
+            trainer.validation_step(batch(number))
+        middle = time.perf_counter()
+        slices.panels()
+        steps.append((time.perf_counter() - middle) / (middle - start))
+    return steps[10:]
 
 
 if __name__ == "__main__":

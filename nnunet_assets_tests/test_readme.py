@@ -30,6 +30,7 @@ from nnunet_assets.declarations.named_experiment import experiment_named, folds_
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.declarations.splits_config import GroupsConfig, SplitsConfig
 from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.watch_config import WatchConfig
 from nnunet_assets.jobs import build_jobs
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger
 from nnunet_assets.processes import variables
@@ -203,6 +204,7 @@ def _texts(files: list[Path]) -> Iterator[str]:
         ("`nnunet_assets.components.NnunetDataset`", DATASET_MODELS),
         ("`nnunet_assets.components.CrossValidationExperiment`", {"": ExperimentConfig}),
         ("`nnunet_assets.components.Ensemble`", {"": EnsembleConfig}),
+        ("`watch`", {"": WatchConfig}),
         ("`engine`", {"": ProjectEngine}),
         ("`variant`", {"": VariantConfig}),
     ],

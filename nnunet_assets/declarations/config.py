@@ -17,6 +17,7 @@ from nnunet_assets.core.fold.continued_fold import CONTINUES, DEFAULT_VARIANT
 from nnunet_assets.core.splits.splits import MAX_FOLDS, SplitSettings
 from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.core.training.training_rules import contradictions
+from nnunet_assets.core.training.watch import Watch
 from nnunet_assets.declarations.engine_config import EngineConfig
 from nnunet_assets.declarations.fields import (
     Configuration,
@@ -32,6 +33,7 @@ from nnunet_assets.declarations.registered import RegisteredDeclaration
 from nnunet_assets.declarations.splits_config import SplitsConfig
 from nnunet_assets.declarations.tunable_trainers import problem_with_choices
 from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.watch_config import WatchConfig
 
 
 def _each_once(folds: list[int]) -> list[int]:
@@ -158,6 +160,8 @@ class ExperimentConfig(RegisteredDeclaration):
     """Stop after the last epoch that leaves time to validate within so many minutes. Absent: no limit."""
     tensorboard: bool = TrainingOptions.tensorboard
     """Write the curves for TensorBoard too, into .nnunet_assets/tensorboard of each fold."""
+    watch: WatchConfig | None = None
+    """What else is written down while the folds train, such as panels of slices. Absent: nothing."""
     engine: EngineConfig | None = None
     """Where its folds train, and with what, over what engine.yaml says. Absent: as the project."""
     owners: Owners = []
@@ -235,6 +239,7 @@ class ExperimentConfig(RegisteredDeclaration):
             checkpoints_kept=self.checkpoints_kept,
             time_budget_minutes=self.time_budget_minutes,
             tensorboard=self.tensorboard,
+            watch=self.watch.watch() if self.watch else Watch(),
         )
 
     def training_hash(self, weights_sha256: str | None = None) -> str:

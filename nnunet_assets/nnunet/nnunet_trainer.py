@@ -24,6 +24,9 @@ class LabelManager(Protocol):
     foreground_regions: Sequence[Label]
     foreground_labels: Sequence[Label]
 
+    def convert_logits_to_segmentation(self, predicted_logits: Any) -> Any:
+        """Returns labels of (channels, *space)."""
+
 
 class ConfigurationManager(Protocol):
     """nnU-Net's `ConfigurationManager`: one configuration of the plans."""
@@ -70,6 +73,7 @@ class NnunetTrainer(Protocol):
     output_folder: str
     output_folder_base: str
     preprocessed_dataset_folder: str
+    folder_with_segs_from_previous_stage: str | None
     log_file: str
     dataset_json: Mapping[str, Any]
     plans_manager: PlansManager
@@ -101,9 +105,12 @@ class NnunetTrainer(Protocol):
     _best_ema: float | None
 
     train_step: Callable[[Mapping[str, Any]], dict[str, Any]]
+    validation_step: Callable[[Mapping[str, Any]], dict[str, Any]]
     save_checkpoint: Callable[[str], None]
     load_checkpoint: Callable[[Any], None]
     on_train_start: Callable[[], None]
+    on_train_epoch_end: Callable[[list[dict[str, Any]]], None]
+    on_validation_epoch_end: Callable[[list[dict[str, Any]]], None]
     on_epoch_end: Callable[[], None]
     on_train_end: Callable[[], None]
 

@@ -66,3 +66,7 @@ def reporter() -> Iterator[Progress]:
 
 def _show(sentence: str) -> None:
     print(sentence, flush=True)
+
+
+PRINTED: Progress = Told(_show)
+"""For a process whose sentences nobody passes on."""

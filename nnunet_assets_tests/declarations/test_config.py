@@ -1,12 +1,13 @@
 """What a declared experiment asks of a training, and by which digest its folds are known."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nnunet_assets.core.training.training_options import TrainingOptions
+from nnunet_assets.core.training.watch import Watch
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.variant_config import VariantConfig
 
@@ -35,6 +36,38 @@ def test_what_is_declared_becomes_options() -> None:
     declared = experiment({"seed": 0, "patience": 50}, disable_checkpointing=True, **fields)
 
     assert declared.options(PROJECT) == TrainingOptions(seed=0, patience=50, disable_checkpointing=True, **fields)
+
+
+def test_what_is_to_be_watched_becomes_an_option_and_comes_back_from_the_record_of_one() -> None:
+    watched = {"batches": True, "histograms_every": 5, "panels": 4, "panels_every": 2, "tb_prefix": "night"}
+    declared = experiment(tensorboard=True, watch={**watched, "comment": "Does it fit?"})
+
+    options = declared.options(PROJECT)
+
+    assert options.watch == Watch(False, True, 5, 4, 2, "night", "Does it fit?")
+    assert experiment(tensorboard=True, watch=asdict(options.watch)).options(PROJECT) == options
+    assert experiment(watch=asdict(Watch())).options(PROJECT) == TrainingOptions()
+
+
+@pytest.mark.parametrize(
+    ("watch", "problem"),
+    [
+        ({"panels": 17}, "less than or equal to 16"),
+        ({"panels": -1}, "greater than or equal to 0"),
+        ({"panels_every": 0}, "greater than or equal to 1"),
+        ({"histograms_every": 0}, "greater than or equal to 1"),
+        ({"histograms_every": 5}, "which TensorBoard alone shows, and tensorboard is not set"),
+        ({"tb_prefix": "a/b"}, "match"),
+        ({"tb_prefix": "../x"}, "match"),
+        ({"tb_prefix": "batches"}, "take another name"),
+        ({"comment": ""}, "at least 1"),
+        ({"batch": True}, "Extra inputs"),
+        ({"batches": "often"}, "valid boolean"),
+    ],
+)
+def test_what_cannot_be_watched_is_refused(watch: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        experiment(watch=watch)
 
 
 def test_a_test_set_is_not_predicted_without_checkpoints() -> None:
@@ -94,6 +127,7 @@ def test_what_changes_the_result_changes_the_digest(change: dict[str, Any]) -> N
         {"disable_checkpointing": True},
         {"checkpoint_minutes": 1.0},
         {"tensorboard": True},
+        {"watch": {"batches": True, "panels": 2}},
         {"time_budget_minutes": 9.0},
         {"test_set": True},
     ],

@@ -13,6 +13,7 @@ from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.assets.fold.fold_metadata import fold_metadata
 from nnunet_assets.assets.fold.partitions import fold_model_key, fold_partitions
 from nnunet_assets.assets.fold.queued import change_since_queued, queued_as
+from nnunet_assets.assets.fold.watched_metadata import shows_pictures, watched_metadata
 from nnunet_assets.assets.types import FOLD_RESULT
 from nnunet_assets.core.files.layout import TRAINING_POOL, Experiment, dataset_key, plans_key
 from nnunet_assets.declarations.config import ExperimentConfig
@@ -195,7 +196,9 @@ def materialize_fold(
                 retrain=asked.retrain,
                 engine=engine,
             )
-        metadata = fold_metadata(trained)
+        metadata = fold_metadata(trained) | watched_metadata(
+            trained, with_pictures=shows_pictures(context.instance, settings)
+        )
     if not trained.is_new:
         context.log.info(f"{fold} is finished and up to date; nothing was trained.")
     return dg.MaterializeResult(

@@ -1,6 +1,8 @@
 """How a fold is trained beside what it is trained on: nnU-Net's own flags, and what this package adds to them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from nnunet_assets.core.training.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class TrainingOptions:
         time_budget_minutes: Stop after the last epoch that leaves time to validate within so many minutes from
             when the fold is asked for, a wait for a GPU included; None: no limit.
         tensorboard: Write the curves for TensorBoard too.
+        watch: What else is written down for those who watch the training.
         validation_only: Predict and score the validation cases of a trained fold again, train nothing.
         val_best: Validate `checkpoint_best.pth` in place of the final one.
     """
@@ -44,6 +47,7 @@ class TrainingOptions:
     checkpoints_kept: int = 3
     time_budget_minutes: float | None = None
     tensorboard: bool = False
+    watch: Watch = field(default_factory=Watch)
     validation_only: bool = False
     val_best: bool = False
 

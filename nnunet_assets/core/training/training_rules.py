@@ -38,6 +38,9 @@ def contradictions(
         "cuda, or num_gpus to 1.": options.num_gpus > 1 and device not in ("auto", "cuda"),
         f"{several}, and deterministic is set, which needs one process. Leave one of them out.": options.num_gpus > 1
         and options.deterministic,
+        "watch asks for histograms or for a tb_prefix, which TensorBoard alone shows, and tensorboard is not set. Set "
+        "tensorboard too, or leave them out.": not options.tensorboard
+        and (options.watch.histograms_every is not None or options.watch.tb_prefix is not None),
         "validation_only and retrain cannot be set together: one trains nothing, the other trains anew. Leave one of "
         "them out.": options.validation_only and retrain,
     }

@@ -43,8 +43,8 @@ from nnunet_assets.nnunet.adoption.foreign_files import (
 from nnunet_assets.nnunet.adoption.foreign_fold import ForeignFold, read_foreign_fold
 from nnunet_assets.nnunet.results.results_folder import experiment_of
 from nnunet_assets.nnunet.trainer.trainer import evaluated_labels
-from nnunet_assets.nnunet.training.epoch_logger import CLASS_PREFIX, END, SERIES, START, EpochLogger
 from nnunet_assets.nnunet.training.validation_series import series_of
+from nnunet_assets.nnunet.watching.epoch_logger import CLASS_PREFIX, END, SERIES, START, EpochLogger
 from nnunet_assets.settings import trusted_code
 
 ATTEMPT_PREFIX = "adopted-"

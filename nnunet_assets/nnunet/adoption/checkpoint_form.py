@@ -12,7 +12,7 @@ from typing import Any
 
 from nnunet_assets.core.dataset.plans_code import shortened
 from nnunet_assets.errors import FoldError, first_offenders
-from nnunet_assets.nnunet.training.epoch_logger import CLASS_PREFIX, END, SERIES, START
+from nnunet_assets.nnunet.watching.epoch_logger import CLASS_PREFIX, END, SERIES, START
 
 BY_LABEL = CLASS_PREFIX.partition("/")[0]
 """nnU-Net's name of the pseudo Dice by label: a list of lists, where the other series are lists of numbers."""

@@ -55,19 +55,21 @@ def stop_when_diverged(trainer: NnunetTrainer) -> None:
     while a loss may be none and the weights good, where a gradient scaler skips the step.
     """
     step, save = trainer.train_step, trainer.save_checkpoint
-    diverged = 0
+    diverged, first = 0, ""
 
     def train_step(batch: Mapping[str, Any]) -> dict[str, Any]:
-        nonlocal diverged
+        nonlocal diverged, first
         output: dict[str, Any] = step(batch)
         # The loss is on the host already: nnU-Net's own step copied it there, so that looking costs no synchronisation.
         diverged = 0 if math.isfinite(output["loss"]) else diverged + 1
+        if diverged == 1:
+            first = f", first with patches of {', '.join(map(str, batch['keys']))}" if "keys" in batch else ""
         if diverged >= MAX_DIVERGED_ITERATIONS:
             raise ChildFailure(
                 ExitCode.DIVERGED,
                 f"The loss was not a number for {diverged} iterations in a row in epoch {trainer.current_epoch} "
-                f"(learning rate {trainer.optimizer.param_groups[0]['lr']:.3g}). Lower initial_lr, or look for broken "
-                "intensities in the training cases. The last checkpoint stands.",
+                f"(learning rate {trainer.optimizer.param_groups[0]['lr']:.3g}){first}. Lower initial_lr, or "
+                "look for broken intensities in the training cases. The last checkpoint stands.",
             )
         return output
 

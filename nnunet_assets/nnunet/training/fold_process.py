@@ -8,7 +8,7 @@ process for each below this one (see `ranks`), which then only waits for them.
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,30 +36,31 @@ from nnunet_assets.nnunet.checkpoints.checkpoints import (
     newest_checkpoint,
     note_saved_epochs,
     random_state_of,
-    save_checkpoints_safely,
     set_odd_best_aside,
 )
-from nnunet_assets.nnunet.checkpoints.numbered import keep_numbered
 from nnunet_assets.nnunet.checkpoints.pretrained import load_pretrained_weights
 from nnunet_assets.nnunet.checkpoints.random_state import make_deterministic, restore_before_first_epoch, seed_training
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.trainer.devices import device_name, resolve_device
-from nnunet_assets.nnunet.trainer.trainer import build_trainer, label_names
+from nnunet_assets.nnunet.trainer.trainer import build_trainer
 from nnunet_assets.nnunet.trainer.whole_predictions import read_back_predictions, score_predictions_alone
 from nnunet_assets.nnunet.training.best_weights import end_with_best_weights
 from nnunet_assets.nnunet.training.continuation import go_on_from
-from nnunet_assets.nnunet.training.costs import draw_progress_rarely, export_in_threads
+from nnunet_assets.nnunet.training.costs import export_in_threads
 from nnunet_assets.nnunet.training.fold_manifest import manifest_again, manifest_of, note_peak_memory
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger, open_journal, records_so_far
+from nnunet_assets.nnunet.training.kept_records import keep_records
 from nnunet_assets.nnunet.training.model_files import write_model_files_whole
 from nnunet_assets.nnunet.training.ranks import Rank, run_ranks, settings_of_whole_batch
 from nnunet_assets.nnunet.training.stopping import check_time_left, earlier_end, stop_early, train
-from nnunet_assets.nnunet.training.tensorboard_logger import TensorBoardLogger, require_tensorboard
 from nnunet_assets.nnunet.training.validation_passes import write_validation_work
 from nnunet_assets.nnunet.training.validation_series import validation_series
+from nnunet_assets.nnunet.watching.board import write_results
+from nnunet_assets.nnunet.watching.health import tell_of_broken_batches
+from nnunet_assets.nnunet.watching.tensorboard_logger import require_tensorboard
 from nnunet_assets.processes.child import LEAVE_FILE, ChildFailure, child_main
 from nnunet_assets.processes.exit_codes import ExitCode
-from nnunet_assets.processes.reporter import reporter
+from nnunet_assets.processes.reporter import PRINTED, reporter
 
 if TYPE_CHECKING:
     import torch
@@ -104,6 +105,8 @@ def train_as_rank(request: FoldAttempt, checkpoint: Path | None, rank: Rank, pro
     is_trained = _is_final(checkpoint)
     if not is_trained:
         check_time_left(trainer, fold_folder, options, start)
+        # Each process has batches of its own, and what is not said to Dagster is in the fold's output.
+        tell_of_broken_batches(trainer, progress if rank.is_first else PRINTED)
     progress.say(f"{request.fold} on {rank.count_of(device_name(device))}: {_plan_of(trainer, is_trained=is_trained)}")
     logger = open_journal(trainer, request, whole_batch, progress) if rank.is_first and earlier is None else None
     if rank.is_first:
@@ -119,6 +122,8 @@ def train_as_rank(request: FoldAttempt, checkpoint: Path | None, rank: Rank, pro
             series = validation_series(trainer, request.experiment, request.fold)
         if earlier is None:
             append_record(journal_path(fold_folder), "end", series)
+        if write_results(trainer, request, series):
+            progress.say("The scores could not be written for TensorBoard.")
         set_odd_best_aside(fold_folder, progress)
         manifest = manifest_of(
             trainer,
@@ -209,7 +214,7 @@ def _train(
         if logger:  # a kill may have come between the final checkpoint and the note of it
             note_saved_epochs(fold_folder, trainer.current_epoch)
         return earlier_end(trainer, fold_folder)
-    close = _keep_records(trainer, options, logger, progress) if logger else lambda: None
+    close = keep_records(trainer, options, logger, progress) if logger else lambda: None
     first = request.continued.n_epochs if request.continued else 0
     stop_early(trainer, fold_folder, options, start, first_epoch=first, agree=rank.agree, leave_file=leave_file)
     if options.restore_best:
@@ -219,34 +224,6 @@ def _train(
     if rank.is_first:
         note_peak_memory(fold_folder, trainer.device)
     return stopped
-
-
-def _keep_records(
-    trainer: NnunetTrainer, options: TrainingOptions, logger: JournalLogger, progress: Progress
-) -> Callable[[], None]:
-    """Makes the trainer write safe checkpoints and the curves; returns what ends that."""
-    fold_folder = Path(trainer.output_folder)
-    board = TensorBoardLogger(fold_folder, label_names(trainer), trainer.current_epoch) if options.tensorboard else None
-    trainer.logger.loggers.extend([board] if board else [])
-    save_checkpoints_safely(trainer, fold_folder, minutes=options.checkpoint_minutes, wait_for_journal=logger.wait)
-    if options.checkpoint_every:
-        every, kept = options.checkpoint_every, options.checkpoints_kept
-        keep_numbered(trainer, fold_folder, every=every, kept=kept, progress=progress)
-    draw_last = draw_progress_rarely(trainer)
-
-    def close() -> None:
-        draw_last()
-        n_lost = logger.close()
-        if n_lost:
-            progress.say(f"{n_lost} epochs could not be written to the journal; their curves will have gaps.")
-        if logger.n_refused:
-            progress.say(
-                f"{logger.n_refused} values that the trainer logged are no numbers, and are not in the curves."
-            )
-        if board and (n_lost := board.close()):
-            progress.say(f"{n_lost} epochs could not be written for TensorBoard; their curves will have gaps there.")
-
-    return close
 
 
 def _plan_of(trainer: NnunetTrainer, *, is_trained: bool) -> str:

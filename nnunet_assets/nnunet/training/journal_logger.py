@@ -18,7 +18,10 @@ from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.trainer.parameters import training_parameters
 from nnunet_assets.nnunet.trainer.trainer import label_names
 from nnunet_assets.nnunet.training.continuation import continued_records
-from nnunet_assets.nnunet.training.epoch_logger import EpochLogger
+from nnunet_assets.nnunet.watching.epoch_logger import EpochLogger
+
+RUN_NOTE = "mlflow.note.content"
+"""MLflow's own tag for what a run's page says of it."""
 
 
 class JournalLogger(EpochLogger):
@@ -97,4 +100,7 @@ def records_so_far(
         params[CONTINUES] = request.continued.described
         records = records or continued_records(request.continued)
         began = min([began, *(record.time_ms - 1 for record in records[:1])])  # times grow from record to record
-    return [Record("start", began, None, {"attempt": request.attempt, "params": params}), *records]
+    start: dict[str, Any] = {"attempt": request.attempt, "params": params}
+    if comment := request.options.watch.comment:
+        start["tags"] = {RUN_NOTE: comment}
+    return [Record("start", began, None, start), *records]

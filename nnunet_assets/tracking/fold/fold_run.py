@@ -60,6 +60,8 @@ class FoldRun:
         sent: Time stamps of the records that MLflow has.
         n_refused: How many of these MLflow would not take.
         n_samples_sent: How many samples of the machine MLflow has.
+        n_batches_sent: How many epochs MLflow has the iterations of, where these are watched.
+        panels_until: The epoch below which pictures of validation slices are, or wait, among the files.
         resumed_at: Epochs from which on MLflow got second values.
         ending: None while the fold trains, and where its process died without a word.
         is_closed: MLflow knows the ending.
@@ -79,6 +81,8 @@ class FoldRun:
     sent: list[int] = field(default_factory=list)
     n_refused: int = 0
     n_samples_sent: int = 0
+    n_batches_sent: int = 0
+    panels_until: int = 0
     resumed_at: list[int] = field(default_factory=list)
     ending: Ending | None = None
     is_closed: bool = False
@@ -111,7 +115,8 @@ class FoldRun:
         """Returns this, which is to be sent, as the continuation of what is known of the same attempt."""
         if known.tracking_uri != self.tracking_uri:
             return self
-        kept = ("run_id", "experiment_id", "sent", "n_refused", "n_samples_sent", "resumed_at", "scores", "folder")
+        counted = ("sent", "n_refused", "n_samples_sent", "n_batches_sent", "panels_until")
+        kept = ("run_id", "experiment_id", *counted, "resumed_at", "scores", "folder")
         return replace(self, **{name: getattr(known, name) for name in kept})
 
     def add_files(self, files: Sequence[str]) -> None:
@@ -126,6 +131,7 @@ class FoldRun:
         self.run_id = self.experiment_id = self.scores = None
         self.sent, self.resumed_at, self.files = [], [], []
         self.n_refused, self.n_samples_sent, self.is_closed = 0, 0, False
+        self.n_batches_sent = self.panels_until = 0
 
     def is_of_original(self, fold_folder: Path) -> bool:
         """Says whether this was copied along with the fold, and is what is known of the original, which is still there.

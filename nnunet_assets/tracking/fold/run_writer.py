@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.fold.journal import Record
+from nnunet_assets.core.training.panel_files import PANELS
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, params_path
 from nnunet_assets.tracking.store import names
@@ -109,7 +110,7 @@ class RunWriter:
         try:
             hidden = hides_places(self._destination, self._folder, self._pseudonyms) if self._pseudonyms else None
             with as_it_may_leave(path, hidden) as shown, without_credentials(shown) as file_to_send:
-                client.log_artifact(run.run_id, str(file_to_send))
+                client.log_artifact(run.run_id, str(file_to_send), PANELS if path.parent.name == PANELS else None)
         except Exception as error:  # noqa: BLE001 (any artifact store raises its own; the other files are tried)
             failure = explain(error, self._destination.tracking_uri)
             sentence = f"{path.name} was not uploaded. {failure.sentence}"

@@ -27,6 +27,7 @@ from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.processes.machine.fold_samples import system_path
 from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, alone, attempt_of, is_same_place
 from nnunet_assets.tracking.fold.run_writer import RunWriter
+from nnunet_assets.tracking.fold.watched import add_panels, cut_back_watched, send_batches
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.batches import groups
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
@@ -144,6 +145,7 @@ class FoldSender:
         self._recall(attempt_of(records[0]), ending)
         # What cannot be read was not cut back.
         if self._damage is None and self.run.cut_back(records):
+            cut_back_watched(self.run, self._folder)
             self._is_open = False
         over = self._known_before(ending)
         if over is not None and self.run.has_scores_to_tell(self._scores(), records):
@@ -160,6 +162,7 @@ class FoldSender:
             self.run.sent += [record.time_ms for record in group]
             self.run.save(self._folder)
         self._send_samples(self._client, until)
+        self._send_watched(self._client, n_saved, until)
         if over is not None and over == self.run.ending and not self.run.is_closed:
             _check_time(until)
             finished = (self.finished or FinishedFold.read(self._folder)) if over.status == "FINISHED" else None
@@ -271,6 +274,15 @@ class FoldSender:
             self._writer.write(client, self.run, group, self._last_epoch)
             self.run.n_samples_sent += len(group)
             self.run.save(self._folder)
+
+    def _send_watched(self, client: "MlflowClient", n_saved: int | None, until: float) -> None:
+        def write(group: Sequence[Record]) -> None:
+            _check_time(until)
+            self._writer.write(client, self.run, group, self._last_epoch)
+
+        send_batches(self.run, self._folder, n_saved, write)
+        if self._destination.takes_files:
+            add_panels(self.run, self._folder, n_saved)
 
     def _upload_files(self, client: "MlflowClient", until: float) -> None:
         """Uploads what waits, after the run's end: a file that fails must not leave the run open."""

@@ -1,6 +1,6 @@
 """Every tag, metric and parameter name that this package writes to MLflow, and how foreign words become such names.
 
-Only an epoch's metrics have their names from the journal, whose series they are: see `nnunet.training.epoch_logger`.
+Only an epoch's metrics have their names from the journal, whose series they are: see `nnunet.watching.epoch_logger`.
 
 MLflow takes letters, digits and `_ - . / : space` in names (no colon on Windows), and no name that means another path.
 A label or a plans key may hold anything, so whatever comes after a slash is escaped: `(` becomes `_x28_`, as in Office
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.fold import iterations
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FoldInputs
 from nnunet_assets.errors import TrackingError, first_offenders
 from nnunet_assets.processes.machine import fold_samples
@@ -113,6 +114,15 @@ BEST_PSEUDO_DICE_EMA = "best_pseudo_dice_ema"
 SYSTEM_CPU, SYSTEM_MEMORY = fold_samples.SYSTEM_CPU, fold_samples.SYSTEM_MEMORY
 SYSTEM_GPU_MEMORY = fold_samples.SYSTEM_GPU_MEMORY
 SYSTEM_GPU_UTILIZATION, SYSTEM_GPU_POWER = fold_samples.SYSTEM_GPU_UTILIZATION, fold_samples.SYSTEM_GPU_POWER
+
+# Metrics of a training that is watched; by batch the step is the iteration, by epoch the epoch.
+GRADIENT_NORM_MEAN, GRADIENT_NORM_MAX = iterations.GRADIENT_MEAN, iterations.GRADIENT_MAX
+GRADIENT_SPIKES, GRADIENT_OVERFLOWS = iterations.GRADIENT_SPIKES, iterations.GRADIENT_OVERFLOWS
+ITERATION_SECONDS, WAIT_SECONDS = iterations.SECONDS, iterations.WAIT
+BATCH_LOSS, BATCH_LEARNING_RATE = iterations.BATCH + iterations.LOSS, iterations.BATCH + iterations.LEARNING_RATE
+BATCH_GRADIENT_NORM = iterations.BATCH + iterations.GRADIENT_NORM
+BATCH_GRADIENT_SPIKE = iterations.BATCH + iterations.SPIKE
+BATCH_ITERATION_SECONDS, BATCH_WAIT_SECONDS = iterations.BATCH + iterations.SECONDS, iterations.BATCH + iterations.WAIT
 
 # Metrics of a raw dataset.
 CASES = "cases"

@@ -19,6 +19,7 @@ from nnunet_assets.core.text.numbers import apart
 from nnunet_assets.processes.child import LOG_FILE
 from nnunet_assets.processes.variables import CHECKPOINTS_VARIABLE
 from nnunet_assets.reports.figures.curves import learning_curve_png
+from nnunet_assets.reports.figures.gradient_curve import gradient_curve_png
 from nnunet_assets.reports.tables.case_scores import cases_to_csv
 
 CHECKPOINTS = ("checkpoint_best.pth", "checkpoint_final.pth")
@@ -72,6 +73,7 @@ def contents_of(
     records = list(read_records(journal_path(place.folder)))
     makers: Mapping[str, Callable[[], bytes | None]] = {
         "learning_curve.png": lambda: learning_curve_png(records),
+        "gradient_norm.png": lambda: gradient_curve_png(records),
         "history.json": lambda: _json(history(records)),
         "splits.json": lambda: _splits(splits, place.fold),
         "validation_cases.csv": lambda: cases_to_csv(found).encode() if (found := scores()) else None,

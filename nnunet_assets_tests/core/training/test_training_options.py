@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 from nnunet_assets.core.training.training_options import TrainingOptions
+from nnunet_assets.core.training.watch import Watch
 
 
 def test_is_nnunets_own_training_saved_every_ten_minutes() -> None:
@@ -20,6 +21,7 @@ def test_is_nnunets_own_training_saved_every_ten_minutes() -> None:
         "checkpoints_kept": 3,
         "time_budget_minutes": None,
         "tensorboard": False,
+        "watch": asdict(Watch()),
         "validation_only": False,
         "val_best": False,
     }

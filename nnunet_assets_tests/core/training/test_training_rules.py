@@ -4,6 +4,7 @@ import pytest
 
 from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.core.training.training_rules import check_options, contradictions
+from nnunet_assets.core.training.watch import Watch
 from nnunet_assets.errors import ConfigError
 
 ALLOWED = [
@@ -16,6 +17,8 @@ ALLOWED = [
     {"validation_only": True, "seed": 1, "patience": 10, "pretrained_weights": "/a.pth", "deterministic": True},
     {"continue_training": True, "seed": 1},
     {"retrain": True, "pretrained_weights": "/a.pth"},
+    {"watch": Watch(gradients=True, batches=True, panels=4, comment="All that needs no TensorBoard.")},
+    {"tensorboard": True, "watch": Watch(histograms_every=5, tb_prefix="night")},
 ]
 CONTRADICTIONS = [
     ({"continue_training": True, "validation_only": True}, "--c and --val cannot be set together, as in nnU-Net"),
@@ -31,6 +34,11 @@ CONTRADICTIONS = [
     ),
     ({"num_gpus": 2, "device": "mps"}, "num_gpus is 2, and the device is 'mps'"),
     ({"num_gpus": 2, "deterministic": True}, "num_gpus is 2, and deterministic is set, which needs one process"),
+    (
+        {"watch": Watch(histograms_every=5)},
+        "watch asks for histograms or for a tb_prefix, which TensorBoard alone shows",
+    ),
+    ({"watch": Watch(tb_prefix="night")}, "watch asks for histograms or for a tb_prefix"),
     ({"validation_only": True, "retrain": True}, "validation_only and retrain cannot be set together"),
 ]
 

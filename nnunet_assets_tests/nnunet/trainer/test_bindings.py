@@ -243,7 +243,7 @@ def test_nnunets_trainer_has_what_is_bound_and_overridden() -> None:
 def test_the_journals_series_are_those_that_nnunet_logs() -> None:
     from nnunetv2.training.logging.nnunet_logger import LocalLogger, MetaLogger
 
-    from nnunet_assets.nnunet.training.epoch_logger import CLASS_PREFIX, END, SERIES, START
+    from nnunet_assets.nnunet.watching.epoch_logger import CLASS_PREFIX, END, SERIES, START
 
     keys = set(LocalLogger().my_fantastic_logging)
     assert {*SERIES, START, END} | {CLASS_PREFIX.split("/")[0]} == keys

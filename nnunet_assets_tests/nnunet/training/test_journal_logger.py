@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records
-from nnunet_assets.nnunet.training import epoch_logger, journal_logger
+from nnunet_assets.nnunet.training import journal_logger
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger
+from nnunet_assets.nnunet.watching import epoch_logger
 from nnunet_assets_tests.builders import build_attempt
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 

@@ -378,7 +378,7 @@ attributes:
 
 @pytest.mark.faults
 def test_a_fold_trained_again_from_its_run_learns_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nnunet_assets_tests.nnunet.training.test_tensorboard_logger import shown
+    from nnunet_assets_tests.nnunet.watching.test_tensorboard_logger import shown
 
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from functools import partial
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +11,13 @@ from types import SimpleNamespace
 import pytest
 
 from nnunet_assets.core.training.training_options import TrainingOptions
-from nnunet_assets.nnunet.training import epoch_logger
-from nnunet_assets.nnunet.training.tensorboard_logger import TensorBoardLogger, require_tensorboard, tensorboard_folder
+from nnunet_assets.nnunet.watching import epoch_logger
+from nnunet_assets.nnunet.watching.tensorboard_logger import (
+    BATCHES,
+    TensorBoardLogger,
+    require_tensorboard,
+    tensorboard_folder,
+)
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.supervisor import FoldFailed
@@ -21,11 +27,11 @@ from nnunet_assets_tests.training_builders import EXPERIMENT, PhantomProject, ro
 LABELS = ["organ", "lesion (core)"]
 
 
-def shown(fold_folder: Path) -> dict[str, list[tuple[int, float]]]:
+def shown(fold_folder: Path, prefix: str | None = None) -> dict[str, list[tuple[int, float]]]:
     """Returns series to epoch and value, as TensorBoard shows them."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(tensorboard_folder(fold_folder)))
+    events = EventAccumulator(str(tensorboard_folder(fold_folder, prefix)))
     events.Reload()
     return {tag: [(e.step, round(e.value, 4)) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
@@ -57,6 +63,7 @@ def test_each_epoch_has_a_point_in_every_series_of_the_journal_that_is_defined(
 def test_an_epoch_is_there_before_the_file_is_closed(tmp_path: Path) -> None:
     logger = TensorBoardLogger(tmp_path, LABELS, 0)
     log_epoch(logger, 0)
+    logger.wait()
     assert shown(tmp_path)["train_loss"] == [(0, 0.5)]
     logger.close()
 
@@ -73,6 +80,34 @@ def test_epochs_that_are_trained_again_are_shown_once_with_their_later_values(tm
     resumed.close()
 
     assert shown(tmp_path)["train_loss"] == [*((epoch, 1.0) for epoch in range(first)), (first, 0.5)]
+
+
+def test_another_name_takes_along_what_lies_under_the_earlier_one(tmp_path: Path) -> None:
+    for first, prefix in ((0, None), (1, "night"), (2, "day"), (3, None)):
+        logger = TensorBoardLogger(tmp_path, LABELS, first, prefix=prefix, n_iterations=2)
+        log_epoch(logger, first, train_loss=float(first))
+        logger.take_batches(first, {"train_loss": [0.5, None]})
+        logger.close()
+
+        folder = tensorboard_folder(tmp_path, prefix)
+        assert shown(tmp_path, prefix)["train_loss"] == [(epoch, float(epoch)) for epoch in range(first + 1)]
+        assert len(list(folder.glob("events*"))) == len(list((folder / BATCHES).glob("events*"))) == first + 1
+        assert len(list(tensorboard_folder(tmp_path).rglob("events*"))) == 2 * (first + 1)
+
+
+def test_a_clock_that_was_set_back_does_not_turn_the_order_of_two_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for first, second in enumerate([2_000_000_000, 1_900_000_000, 1_800_000_000, 1_800_000_000]):
+        with monkeypatch.context() as patch:
+            clock = SimpleNamespace(time=partial(float, second))
+            patch.setattr("tensorboard.summary.writer.event_file_writer.time", clock)
+            logger = TensorBoardLogger(tmp_path, LABELS, first)
+            for epoch in range(first, first + 3):
+                log_epoch(logger, epoch, train_loss=float(first))
+            logger.close()
+
+    assert shown(tmp_path)["train_loss"] == [(0, 0.0), (1, 1.0), (2, 2.0), (3, 3.0), (4, 3.0), (5, 3.0)]
 
 
 # TensorBoard's own thread writes, and ends with the error.
