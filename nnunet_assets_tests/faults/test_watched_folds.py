@@ -151,7 +151,7 @@ def test_a_browser_shows_scalars_histograms_images_and_hyperparameters(fold: Wat
             ("text", "Seen by people."),
         ):
             page.goto(f"{url}/#{plugin}")
-            page.get_by_text(text).first.wait_for(timeout=60_000)
+            page.get_by_text(text).filter(visible=True).first.wait_for(timeout=60_000)
             page.wait_for_timeout(2000)
             page.screenshot(path=pictures / f"{plugin}.png")
         browser.close()
