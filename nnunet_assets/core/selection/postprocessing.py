@@ -91,7 +91,7 @@ class PostprocessedScores:
     scores: tuple[Array, ...]
     is_in_reference: NDArray[np.bool_]
     unit: Indices
-    _effects: "dict[tuple[int, int], _Effect]" = field(default_factory=dict, compare=False, repr=False)
+    _effects: "dict[tuple[int, int], _Effect]" = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(

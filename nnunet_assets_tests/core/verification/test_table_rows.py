@@ -37,3 +37,11 @@ def test_rows_of_markdown_and_latex_are_cells_and_other_lines_are_one() -> None:
     whole = "\\begin{table}\n\\toprule\na\\&b & \\num{1} \\\\\nc & \\num{2} \\\\\n\\bottomrule\n\\end{table}\n"
     assert text_rows(broken, "tex") == text_rows(whole, "tex")
     assert text_rows("  \\toprule\n  a\\&b & \\num{1} \\\\\n", "tex") == [["\\toprule"], ["a\\&b", "\\num{1}"]]
+
+
+@pytest.mark.parametrize(
+    ("line", "ending"),
+    [("| a", "md"), ("a |", "md"), ("| a |", "csv"), ("| a |", "tex"), ("a & b", "tex"), (r"a & b \\", "md")],
+)
+def test_a_line_that_is_no_row_is_one_cell(line: str, ending: str) -> None:
+    assert text_rows(line, ending) == [[line]]
