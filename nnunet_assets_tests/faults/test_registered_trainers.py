@@ -17,7 +17,7 @@ from nnunet_assets.nnunet.packages.package_reading import open_package
 from nnunet_assets.nnunet.packages.package_writing import write_package
 from nnunet_assets.nnunet.packages.trainer_files import trainer_files
 from nnunet_assets.processes.variables import with_trainers
-from nnunet_assets.tracking.registry.model_folder import PACKAGE_PATH, mlflow_folder
+from nnunet_assets.tracking.registry.model_folder import PACKAGE_PATH, TRAINERS_FOLDER, mlflow_folder
 from nnunet_assets_tests.evaluation_builders import REFERENCE, write_case
 from nnunet_assets_tests.nnunet.trainer.test_parameters import DATASET, DATASET_JSON, PLANS
 from nnunet_assets_tests.nnunet_in_process import nnunet_in_process
@@ -74,8 +74,10 @@ def test_it_loads_and_predicts_what_nnunet_predicts_with_the_trainer(tmp_path: P
     trainers = trainer_files([trainer], variables)
 
     with mlflow_folder(package, [image.read_bytes()], trainers.files) as place:
-        read = open_package(place / PACKAGE_PATH, frozenset({trainer}))
+        read = open_package(package, frozenset({trainer}))
         assert not (home / "imported").exists()  # who reads a version runs nothing of it
+        assert not list((place / PACKAGE_PATH).rglob("*.py"))  # nor does what they download hold any code
+        assert list((place / "artifacts" / TRAINERS_FOLDER).rglob("*.py"))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("nnUNet")}
         command = [sys.executable, "-c", BARE, str(place), str(image), str(tmp_path / "mask.nii.gz")]
         done = subprocess.run(
@@ -102,7 +104,9 @@ def written_model(folder: Path, trainer: str, variables: Mapping[str, str]) -> M
         built.inference_allowed_mirroring_axes = (0, 1, 2)
         built.save_checkpoint(str(model / "fold_0" / "checkpoint_final.pth"))
     plans = {name: value for name, value in PLANS.items() if name != "continue_training"}
+    intensities = dict.fromkeys(("mean", "median", "std", "min", "max", "percentile_00_5", "percentile_99_5"), 1.0)
     plans |= {"transpose_forward": [0, 1, 2], "transpose_backward": [0, 1, 2]}
+    plans |= {"foreground_intensity_properties_per_channel": {"0": intensities}}
     (model / "plans.json").write_text(json.dumps(plans))
     (model / "dataset.json").write_text(json.dumps(DATASET_JSON))
     return Member(experiment, model, ("fold_0",), "checkpoint_final.pth", None)
