@@ -6,13 +6,14 @@ settings are the run's own if they give the training hash that it recorded; pret
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.training_conditions import Change, TrainingConditions
+from nnunet_assets.core.training.watch import Watch
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.named_fold import NamedFold, dataset_named, experiment_of, fold_named
 from nnunet_assets.declarations.project import Project
@@ -25,6 +26,9 @@ from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.reading.recall import RecalledFold, recall_fold
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.fold.train import AskedNow
+
+UNWATCHED = asdict(Watch())
+"""The one option that a record has as a mapping where nothing is declared."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,11 @@ def _experiment(recalled: RecalledFold, variant: str | None, **fields: Any) -> E
         plans=experiment.plans,
         trainer=experiment.trainer,
         variant={"name": variant, **changing} if variant else None,
-        **{name: options[name] for name in ExperimentConfig.model_fields if name in options},
+        **{
+            name: options[name]
+            for name in ExperimentConfig.model_fields
+            if name in options and options[name] != UNWATCHED
+        },
         **fields,
     )
 
