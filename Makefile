@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/
 
-.PHONY: demo test test-lowest test-faults lint docs dev up down bench bench-folds clean
+.PHONY: demo test test-faults lint docs dev up down bench bench-folds clean
 
 demo: $(VENV)/.installed
 	$(RUN)nnunet-assets demo
@@ -12,25 +12,6 @@ demo: $(VENV)/.installed
 # tests start a few hundred processes.
 test: $(VENV)/.installed-test lint
 	PYTHONDONTWRITEBYTECODE= $(RUN)pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-
-# The oldest versions that setup.cfg takes, in an environment of their own: a torch of CUDA 12, so 6 GB, once. Trials of
-# the suite that need nothing newer; `benchmarks` and types are not looked at.
-LOWEST := .venv-lowest
-test-lowest: $(LOWEST)/.installed
-	PYTHONDONTWRITEBYTECODE= $(LOWEST)/bin/python -m pytest $(or $(TESTS),nnunet_assets_tests)
-
-# `unittest2`, which batchgenerators asks for and never imports, cannot be built any more. SQLAlchemy 2.1 is newer than
-# the oldest MLflow.
-$(LOWEST)/.installed: setup.cfg pyproject.toml
-	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
-	$(LOWEST)/bin/python -m pip install --quiet uv
-	echo 'sqlalchemy<2.1' > $(LOWEST)/limits.txt
-	$(LOWEST)/bin/uv pip compile --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --extra lowest \
-	    --constraint $(LOWEST)/limits.txt --output-file $(LOWEST)/all.txt setup.cfg
-	grep -viE '^(unittest2|traceback2|linecache2)==' $(LOWEST)/all.txt > $(LOWEST)/lowest.txt
-	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --requirement $(LOWEST)/lowest.txt
-	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --editable .
-	touch $@
 
 # An hour and more: what kills, damage, a full disk and a dead tracking server do to real trainings.
 test-faults: $(VENV)/.installed-test
@@ -78,4 +59,4 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LOWEST) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info
