@@ -48,6 +48,10 @@ class BehindError(SummaryError):
     """A record does not have the last result of a fold, so that it has no numbers to show: incomplete, not wrong."""
 
 
+class AmbiguousMetricError(SummaryError, ValueError):
+    """A name would mean two numbers: which of them is wanted has to be said."""
+
+
 class NoCandidateError(SummaryError):
     """No model of a dataset has a complete summary to be chosen by: incomplete, not wrong."""
 
@@ -90,6 +94,22 @@ class DamagedFileError(NnunetAssetsError):
 
 class StorageError(NnunetAssetsError):
     """A disk or its file system refuses what has to be read or written."""
+
+
+@contextmanager
+def value_errors_too() -> Iterator[None]:
+    """Makes what goes wrong a `ValueError` as well, of the same class and sentence: scripts of nnunet-tracker catch it.
+
+    Only where scripts call: whoever catches `ValueError` in here means something else.
+    """
+    try:
+        yield
+    except NnunetAssetsError as error:
+        if isinstance(error, ValueError):
+            raise
+        kind = type(error)
+        named = {"__doc__": kind.__doc__, "__module__": kind.__module__}
+        raise type(kind.__name__, (kind, ValueError), named)(str(error)) from error
 
 
 _REMEDIES = {

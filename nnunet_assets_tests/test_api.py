@@ -2,8 +2,10 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,16 @@ from mypy import api as mypy
 
 import nnunet_assets
 from nnunet_assets import api
+from nnunet_assets.cli.main import COMMANDS
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.progress import Silent
-from nnunet_assets.errors import ConfigError, EvaluationError, FoldError
+from nnunet_assets.errors import ConfigError, EvaluationError, FoldError, SummaryError, TrackingError
 from nnunet_assets.nnunet.results.results_folder import FolderRecord
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.workflows.fold import start
+from nnunet_assets.workflows.fold import named_training
 from nnunet_assets_tests.cli.results.commands import first_interval, run, summarized
 from nnunet_assets_tests.cross_validation_builders import FOLDS, write_fold
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, write_project
@@ -28,12 +31,23 @@ from nnunet_assets_tests.raw_builders import tiny_image, tiny_label, write_volum
 from nnunet_assets_tests.tracked_projects import DATASET as TRACKED
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
-MISTAKEN = """
-from nnunet_assets import sumarize_experiment, train_fold
+CLIENT = """
+from nnunet_assets import cross_validate, sumarize_experiment, train_fold
 
 train_fold("Dataset004_Hippocampus", "2d", 0, retrain="yes")
-train_fold("Dataset004_Hippocampus", "2d", 0, device="cpu")
+train_fold("Dataset004_Hippocampus", "2d", 0, device="cpu", seed=7, pretrained_weights="weights.pth")
+found = cross_validate(4, "2d", folds=[0, 1], patience=20)
+print(found.made.summary.headline() if found.made else "", found.folds["fold_0"].tracking)
+cross_validate(4, "2d", patince=20)
 """
+PLANTED = {
+    2: '"sumarize_experiment" is unknown|Module "nnunet_assets" has no attribute "sumarize_experiment"',
+    4: 'Argument of type "Literal\\[\'yes\'\\]"|Argument "retrain" to "train_fold" has incompatible type "str"',
+    8: 'No parameter named "patince"|Unexpected keyword argument "patince" for "cross_validate"',
+}
+"""Line of a mistake in it to what pyright or mypy says of it."""
+PYRIGHT = "basedpyright"
+"""Pyright with its engine in the package: pyright's own fetches that at its first start, which needs a network."""
 # What a user's type checker reads of the package without reading all that it stands on: seconds.
 CONFIG = """
 [mypy]
@@ -52,6 +66,40 @@ for name in nnunet_assets.__all__:
     getattr(nnunet_assets, name)
 print(mine, missing, sorted(set({UNUSED}) & set(sys.modules)))
 """
+FUNCTIONS = {
+    "check-config": ["declarations"],
+    "import-dataset": ["import_dataset"],
+    "check": ["check"],
+    "train": ["train_fold", "cross_validate", "train_again", "dry_run"],
+    "compare": ["compare"],
+    "best": ["best"],
+    "trainers": ["trainers", "new_trainer"],
+    "package": ["package"],
+    "predict": ["predict"],
+    "ensemble": ["ensemble"],
+    "evaluate": ["evaluate"],
+    "summarize": ["summarize", "summarize_experiment", "log_cv_summary"],
+    "list": ["list_experiments"],
+    "export": ["export_csv", "export_latex"],
+    "models": ["models", "clear_models"],
+    "promote": ["promote"],
+    "verify": ["verify"],
+    "accept": ["accept"],
+    "adopt": ["adopt"],
+    "sync": ["sync"],
+}
+"""Command to the functions that do what it does."""
+OF_THE_TERMINAL = {
+    "demo": "runs Dagster's graph, which the functions do without",
+    "init": "writes a folder for commands and servers",
+    "backfill": "asks the project's daemon",
+    "doctor": "looks at the installation, the servers and the terminal of a person",
+    "dev": "runs servers",
+    "up": "runs servers",
+    "down": "ends servers",
+    "completion": "teaches a shell",
+}
+"""Those without one, and why."""
 IDENTITY = Experiment("Dataset004_Hippocampus", "2d")
 
 
@@ -63,16 +111,50 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write_project(tmp_path, {"defs.yaml": documents(DATASET, EXPERIMENT)})
 
 
-def test_a_type_checker_finds_a_misspelt_name_and_a_wrong_argument(tmp_path: Path) -> None:
+def test_mypy_finds_three_mistakes_and_no_others(tmp_path: Path) -> None:
     script, config = tmp_path / "script.py", tmp_path / "mypy.ini"
-    script.write_text(MISTAKEN)
+    script.write_text(CLIENT)
     config.write_text(CONFIG)
     arguments = ["--config-file", str(config), "--cache-dir", str(tmp_path / "cache"), "--no-error-summary"]
     found, problems, _ = mypy.run([*arguments, "--hide-error-codes", str(script)])
     assert problems == ""
-    misspelt, wrong = [line for line in found.splitlines() if "error:" in line]
-    assert 'script.py:2: error: Module "nnunet_assets" has no attribute "sumarize_experiment"' in misspelt
-    assert 'script.py:4: error: Argument "retrain" to "train_fold" has incompatible type "str"' in wrong
+    _are_those_that_were_planted(
+        [(int(line.split(":")[1]), line) for line in found.splitlines() if ": error: " in line]
+    )
+
+
+@pytest.mark.faults
+def test_pyright_finds_the_same_three_mistakes_and_no_others(tmp_path: Path) -> None:
+    if find_spec(PYRIGHT) is None:
+        pytest.skip(f"{PYRIGHT} is not installed (`pip install 'nnunet_assets[test]'`)")
+    script = tmp_path / "script.py"
+    script.write_text(CLIENT)
+    root = Path(nnunet_assets.__file__).parents[1]  # pyright does not see what an editable install hooks in
+    config = {"typeCheckingMode": "standard", "include": [str(script)], "extraPaths": [str(root)]}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(config))
+    command = [sys.executable, "-m", PYRIGHT, "--outputjson", "--pythonpath", sys.executable, "-p", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    found = json.loads(done.stdout)["generalDiagnostics"]
+    _are_those_that_were_planted(
+        [(one["range"]["start"]["line"] + 1, one["message"]) for one in found if one["severity"] == "error"]
+    )
+
+
+def _are_those_that_were_planted(found: list[tuple[int, str]]) -> None:
+    by_line: dict[int, list[str]] = {}
+    for line, message in found:
+        by_line.setdefault(line, []).append(message)
+    assert by_line.keys() == PLANTED.keys(), found
+    for line, pattern in PLANTED.items():
+        assert re.search(pattern, by_line[line][0]), by_line[line]
+
+
+def test_every_command_is_a_function_or_belongs_to_the_terminal() -> None:
+    offered = set(api.__all__)
+    assert set(FUNCTIONS) | set(OF_THE_TERMINAL) == set(COMMANDS)
+    assert not set(FUNCTIONS) & set(OF_THE_TERMINAL)
+    for command, functions in FUNCTIONS.items():
+        assert set(functions) <= offered, command
 
 
 def test_the_package_offers_what_the_api_does() -> None:
@@ -120,18 +202,67 @@ def test_a_fold_is_trained_as_its_words_say(project: Path, monkeypatch: pytest.M
         return "the request"
 
     def trained(
-        _settings: Settings, request: Any, destination: Any, _progress: Any, *, retrain: bool, engine: Any
+        _settings: Settings, request: Any, destination: Any, _progress: Any, *, retrain: bool, engine: Any, **_: Any
     ) -> Any:
         assert engine.name == "local"
         seen.update(request=request, uri=destination and destination.tracking_uri)
         return retrain
 
-    monkeypatch.setattr(start, "prepared_request", prepared)
-    monkeypatch.setattr(start, "train_from_there", trained)
-    assert api.train_fold(4, "2d", 3, device="cpu", retrain=True, track=track, project=project, progress=Silent())
+    monkeypatch.setattr(named_training, "prepared_request", prepared)
+    monkeypatch.setattr(named_training, "train_from_there", trained)
+    how: dict[str, Any] = {"npz": True, "time_budget_minutes": 9.0}
+    assert api.train_fold(
+        4, "2d", 3, device="cpu", retrain=True, track=track, project=project, progress=Silent(), **how
+    )
     assert (seen["identity"], seen["fold"], seen["data"]) == (IDENTITY, "fold_3", project / "data")
     assert (seen["asked"].device, seen["asked"].retrain, seen["request"]) == ("cpu", True, "the request")
+    assert (seen["asked"].npz, seen["asked"].time_budget_minutes) == (True, 9.0)
     assert seen["uri"] == (f"sqlite:///{project}/data/mlflow.db" if track else None)
+
+
+def test_words_that_change_a_result_make_a_variant_and_an_unknown_one_is_refused(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(
+        named_training.Training, "cross_validated", lambda _self, named, folds: seen.append((named, folds))
+    )
+    words: Any = {"pretrained_weights": Path("weights.pth"), "seed": 7, "restore_best": False, "tensorboard": True}
+    api.cross_validate(4, "2d", folds=[1], project=project, **words)
+    ((named, folds),) = seen
+    assert named.changing == {"seed": 7, "pretrained_weights": str(Path.cwd() / "weights.pth")}
+    assert (named.unchanging, named.fold, folds) == ({"tensorboard": True}, None, [1])
+    with pytest.raises(TypeError, match=r"A training has no 'patince'\. It takes .*patience"):
+        api.train_fold(4, "2d", 0, project=project, patince=20)  # type: ignore[call-arg]
+
+
+def test_what_a_training_would_do_is_returned_and_nothing_is_written(project: Path) -> None:
+    for index in range(5):
+        write_volume(
+            project / f"data/nnUNet_raw/Dataset004_Hippocampus/imagesTr/c{index}_0000.nii.gz", tiny_image(index)
+        )
+        write_volume(project / f"data/nnUNet_raw/Dataset004_Hippocampus/labelsTr/c{index}.nii.gz", tiny_label())
+    description = {"channel_names": {"0": "MRI"}, "labels": {"background": 0, "organ": 1, "lesion": 2}}
+    description |= {"numTraining": 5, "file_ending": ".nii.gz"}
+    (project / "data/nnUNet_raw/Dataset004_Hippocampus/dataset.json").write_text(json.dumps(description))
+    before = sorted(project.rglob("*"))
+    would = api.dry_run(4, "2d", 0, device="cpu", project=project)
+    assert would.title == f"{IDENTITY.title}, fold_0"
+    assert would.preparation is not None
+    assert sorted(project.rglob("*")) == before
+
+
+def test_what_there_is_can_be_asked_for(project: Path) -> None:
+    assert [one.identity for one in api.declarations(project).experiments] == [IDENTITY]
+    assert api.list_experiments(project=project) == {}
+    with pytest.raises(TrackingError, match="nothing was tracked so far"):
+        api.list_experiments(tracking_uri=f"sqlite:///{project}/no.db", project=project)
+    for fold, cases in FOLDS.items():
+        write_fold(IDENTITY.model_folder(Settings.from_environment(project, {}).roots), fold, cases)
+    ((name, (group,)),) = api.list_experiments(results=project / "data/nnUNet_results").items()
+    assert (name, group.finished_folds) == (IDENTITY.dataset, ("fold_0", "fold_1", "fold_2"))
+    file = api.new_trainer("nnUNetTrainerMine", project=project)
+    assert api.trainers(project).trainers["nnUNetTrainerMine"].file == file
 
 
 def test_a_folder_of_images_is_imported_and_checked(project: Path) -> None:
@@ -176,8 +307,16 @@ class TestASummaryOfWhatWasTracked:
 
         assert isinstance(summary, nnunet_assets.CVSummary)
         assert isinstance(summary.folds[0], nnunet_assets.FoldResult)
-        assert (summary.is_complete, summary.completed_folds) == (False, ("fold_0", "fold_1", "fold_2"))
-        assert summary.missing_folds == ("fold_3", "fold_4")
+        assert (summary.is_complete, summary.completed_folds) == (False, [0, 1, 2])
+        assert (summary.missing_folds, summary.expected_folds) == ([3, 4], (0, 1, 2, 3, 4))
+        assert summary.cv_group == f"{TRACKED}/nnUNetTrainer__nnUNetPlans__3d_fullres"
+        assert (summary.experiment_name, summary.is_pseudo) == (TRACKED, False)
+        assert summary.all_class_indices == ["tumor (core)", "=edema & <rest>"]
+        first = summary.fold_results[0]
+        assert (first.fold, first.status, len(first.run_id), first.val_loss) == (0, "FINISHED", 32, None)
+        assert first.dice_per_class == {"tumor (core)": pytest.approx(0.8), "=edema & <rest>": pytest.approx(0.3)}
+        assert [case.case_id for case in first.cases] == ["a", "b", "c"]
+        assert summary.headline() == "3 of 5 folds (fold_3, fold_4 missing): Dice 0.470 ± 0.167 over folds"
         metrics = summary.compute_aggregate_metrics()
         assert metrics["cv_mean_fg_dice"] == summary.foreground.dice.over_folds.mean
         assert metrics["cv_std_fg_dice"] == summary.foreground.dice.over_folds.sd
@@ -185,7 +324,24 @@ class TestASummaryOfWhatWasTracked:
         text = nnunet_assets.export_csv(summary, tmp_path / "x.csv")
         assert (tmp_path / "x.csv").read_bytes().decode() == text
         assert r"\label{t}" in nnunet_assets.export_latex(summary, label="t")
-        assert nnunet_assets.summarize_experiment(TRACKED, folds=[0, 1, 2]).is_complete
+        with (tmp_path / "open.csv").open("w", newline="") as file:
+            nnunet_assets.export_csv(summary, output=file)
+        assert (tmp_path / "open.csv").read_bytes() == (tmp_path / "x.csv").read_bytes()
+        assert nnunet_assets.summarize_experiment(experiment_name=TRACKED, expected_folds=(0, 1, 2)).is_complete
+        with pytest.warns(UserWarning, match="Left out: fold_2") as caught:
+            folder = nnunet_assets.summarize_experiment(TRACKED, expected_folds=[0, 1], results=tracked.roots.results)
+        assert caught[0].filename == __file__  # of the line of the script
+        assert folder.fold_results == {index: summary.fold_results[index] for index in (0, 1)}
+
+    def test_what_goes_wrong_is_a_value_error_too(self, tracked: Settings, tmp_path: Path) -> None:
+        for name, uri, kind, sentence in (
+            ("Dataset005_None", None, SummaryError, "has no experiment 'Dataset005_None'"),
+            (TRACKED, str(tmp_path / "mlruns"), TrackingError, "is a folder that is not there"),
+        ):
+            with pytest.raises(ValueError, match=sentence) as caught:
+                nnunet_assets.summarize_experiment(name, uri, project=tracked.project)
+            assert isinstance(caught.value, kind)
+            assert type(caught.value).__name__ == kind.__name__
 
     def test_a_logged_summary_is_one_run_however_often_it_is_logged(self, tracked: Settings) -> None:
         ids = [
@@ -208,12 +364,12 @@ class TestASummaryOfWhatWasTracked:
         assert client.get_experiment(client.get_run(run_id).info.experiment_id).name == "chosen"
         monkeypatch.chdir(tracked.project)
         summary = nnunet_assets.summarize_experiment(TRACKED)
-        assert nnunet_assets.log_cv_summary(summary) == run_id
+        assert nnunet_assets.log_cv_summary(summary, project=tracked.project) == run_id
 
     def test_a_summary_without_intervals_takes_none_from_its_run(self, tracked: Settings) -> None:
         _, bare = FolderRecord.of(tracked.roots.results).summary(TRACKED, None, lambda group: group.default_folds)
         assert bare.bootstrap is None
-        run_id = nnunet_assets.log_cv_summary(bare, settings=tracked)
+        run_id = nnunet_assets.log_cv_summary(bare, project=tracked.project)
         metrics = connect(Destination.of(tracked)).get_run(run_id).data.metrics
         _, interval = first_interval(summarized(tracked))
         lows = {key: value for key, value in metrics.items() if key.startswith("dice_ci95_low_pooled/")}

@@ -5,16 +5,15 @@ How far the work is goes to Python's logging, or to the `Progress` that is given
 `errors.NnunetAssetsError`, a full sentence.
 """
 
+from nnunet_assets.api.catalogue import declarations, list_experiments, new_trainer, trainers
 from nnunet_assets.api.dataset import check, import_dataset
-from nnunet_assets.api.fold import adopt, sync, train_fold
+from nnunet_assets.api.fold import adopt, cross_validate, dry_run, sync, train_again, train_fold
 from nnunet_assets.api.model import best, ensemble, package, predict
-from nnunet_assets.api.registry import models, promote, register
+from nnunet_assets.api.registry import clear_models, models, promote, register
 from nnunet_assets.api.results import accept, compare, evaluate, summarize, verify
-from nnunet_assets.core.fold.fold_result import FoldResult
-from nnunet_assets.core.summary.cv_summary import CvSummary as CVSummary
+from nnunet_assets.api.tracked import export_csv, export_latex, log_cv_summary, summarize_experiment
+from nnunet_assets.core.summary.cross_validation import CVSummary, FoldResult
 from nnunet_assets.workflows.fold.tracked_trainer import create_tracked_trainer
-from nnunet_assets.workflows.results.export_tables import export_csv, export_latex
-from nnunet_assets.workflows.results.recorded_summaries import log_cv_summary, summarize_experiment
 
 __all__ = [
     "CVSummary",
@@ -23,15 +22,21 @@ __all__ = [
     "adopt",
     "best",
     "check",
+    "clear_models",
     "compare",
     "create_tracked_trainer",
+    "cross_validate",
+    "declarations",
+    "dry_run",
     "ensemble",
     "evaluate",
     "export_csv",
     "export_latex",
     "import_dataset",
+    "list_experiments",
     "log_cv_summary",
     "models",
+    "new_trainer",
     "package",
     "predict",
     "promote",
@@ -39,6 +44,8 @@ __all__ = [
     "summarize",
     "summarize_experiment",
     "sync",
+    "train_again",
     "train_fold",
+    "trainers",
     "verify",
 ]

@@ -9,6 +9,7 @@ from nnunet_assets.core.progress import LOGGED, Progress
 if TYPE_CHECKING:
     from nnunet_assets.tracking.registry.versions import RegisteredVersion
     from nnunet_assets.workflows.registry.register import Registered
+    from nnunet_assets.workflows.registry.registered_models import ClearedModels
 
 
 def register(
@@ -89,3 +90,31 @@ def promote(
 
     settings = settings_of(project)
     return promote_version(settings, Destination.of(settings, tracking_uri), name, version, force=force)
+
+
+def clear_models(
+    name: str | None = None,
+    *,
+    dry_run: bool = False,
+    tracking_uri: str | None = None,
+    project: Path | str | None = None,
+    progress: Progress = LOGGED,
+) -> "ClearedModels":
+    """Deletes the versions of this project that no alias needs, with their files, as `nnunet-assets models --clear`.
+
+    Args:
+        name: Of one model; None: of all.
+        dry_run: Only return what would be deleted.
+        tracking_uri: Another server or store than the project's own.
+        project: Whose registry.
+        progress: Told of each.
+
+    Raises:
+        TrackingError: The registry does not answer; what was deleted until then is.
+    """
+    from nnunet_assets.tracking.store.destination import Destination
+    from nnunet_assets.workflows.registry.registered_models import clear_models as clear
+
+    settings = settings_of(project)
+    destination = Destination.of(settings, tracking_uri)
+    return clear(settings, destination, name, confirms=lambda _needless: not dry_run, progress=progress)

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 )
 @click.option("-num_gpus", type=click.IntRange(min=1), help="GPUs that the fold trains on together.  [default: 1]")
 @click.option("--npz", is_flag=True, help="Keep the class probabilities of the validation cases, for ensembling.")
-@click.option("--c", "continue_training", is_flag=True, help="Go on with an interrupted fold; it does so anyway.")
+@click.option("-c", "--c", "continue_training", is_flag=True, help="Go on with an interrupted fold; it does so anyway.")
 @click.option("--val", "validation_only", is_flag=True, help="Only validate a fold that is trained.")
 @click.option("--val_best", is_flag=True, help="Validate checkpoint_best.pth in place of the final one.")
 @click.option("--use_compressed", is_flag=True, help="Accepted; current nnU-Net has no such mode.")

@@ -1,7 +1,7 @@
 """`export`: the summary of an experiment as a table for programs or for a paper."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,17 +10,36 @@ from nnunet_assets.cli.results.record_options import found_summary, group_option
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import project_settings
 
+if TYPE_CHECKING:
+    from nnunet_assets.workflows.results.export_tables import Rows
+
 
 @click.command()
 @group_options
-@click.option("--format", "file_format", type=click.Choice(["csv", "latex"]), required=True, help="What to write.")
+@click.option(
+    "-f", "--format", "file_format", type=click.Choice(["csv", "latex"]), required=True, help="What to write."
+)
+@click.option(
+    "--rows",
+    type=click.Choice(["label", "fold"]),
+    default="label",
+    show_default=True,
+    help="A row a label and score, or a row a fold.",
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File.  [default: standard output]"
 )
 @click.option("--caption", help="Caption of the LaTeX table, as plain text.")
 @click.option("--label", help="Label of the LaTeX table, for \\ref.")
 def export(
-    *, project: Path, file_format: str, output: Path | None, caption: str | None, label: str | None, **asked: Any
+    *,
+    project: Path,
+    file_format: str,
+    rows: "Rows",
+    output: Path | None,
+    caption: str | None,
+    label: str | None,
+    **asked: Any,
 ) -> int:
     """Write the summary of an experiment as CSV, or as a LaTeX table (booktabs).
 
@@ -33,7 +52,11 @@ def export(
         raise ConfigError("--caption and --label belong to --format latex. Leave them out.")
     found = found_summary(project_settings(project), **asked)
     summary = found.summary
-    text = export_csv(summary, output) if file_format == "csv" else export_latex(summary, output, caption, label)
+    text = (
+        export_csv(summary, output, rows=rows)
+        if file_format == "csv"
+        else export_latex(summary, output, caption, label, rows=rows)
+    )
     for remark in filter(None, [found.choice, found.left_out, *found.behind]):
         click.echo(remark, err=True)
     if output is None:

@@ -1,6 +1,7 @@
 """`summarize`: what the finished folds of an experiment say together, and which are missing."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ def summarize(*, project: Path, as_json: bool, log_to_mlflow: bool, **asked: Any
     """Show what the finished folds of an experiment say together.
 
     The numbers are the same wherever they are read: in MLflow, in a results folder or in Dagster's record. Runs of
-    nnunet-tracker hold pseudo Dice, and are shown as such. Ends with 0 where every expected fold is finished, with 2
+    nnunet-tracker hold pseudo Dice, and are shown as such. Below the labels stands a row a fold: its status, its means,
+    the validation loss of its last epoch and its MLflow run. Ends with 0 where every expected fold is finished, with 2
     where one is missing or the record does not have its last result, and with 1 on an error.
     """
     settings = project_settings(project)
@@ -56,6 +58,7 @@ def _json(found: "FoundSummary") -> dict[str, Any]:
         "left_out_folds": group.left_out(summary.expected_folds),
         "aggregate_metrics": summary.compute_aggregate_metrics(),
         **summary.to_json(),
+        "trainings": {fold.fold: asdict(fold.training) for fold in summary.folds},
         "behind": list(found.behind),
         "other_cv_groups": list(found.others),
     }
@@ -65,7 +68,7 @@ def _print(found: "FoundSummary", run_id: str | None) -> None:
     from nnunet_assets.cli.tables import print_table
     from nnunet_assets.cli.terminal import console
     from nnunet_assets.core.summary.cv_summary import CvSummary
-    from nnunet_assets.reports.tables import fold_means_tables, summary_tables
+    from nnunet_assets.reports.tables import fold_means_tables, fold_tables, summary_tables
     from nnunet_assets.reports.text.interval_notes import interval_notes
     from nnunet_assets.reports.text.summary_notes import coverage_notes
 
@@ -84,5 +87,6 @@ def _print(found: "FoundSummary", run_id: str | None) -> None:
     terminal.print(summary.headline())
     for rows in shown:
         print_table(terminal, rows, [column for column in ("label", "score") if column in rows[0]])
+    print_table(terminal, fold_tables.to_short_records(summary), ["fold"])
     for remark in remarks:
         terminal.print(remark)

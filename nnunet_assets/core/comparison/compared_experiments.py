@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_assets.core.fold.commit import UNKNOWN, FoldInputs
-from nnunet_assets.core.summary.cv_summary import METRICS, CvSummary
+from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.label_summary import METRICS
 from nnunet_assets.errors import SummaryError, first_offenders
 
 CaseScores = Mapping[str, Mapping[str, float | None]]

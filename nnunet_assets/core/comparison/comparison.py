@@ -21,7 +21,7 @@ would drown every finding in the correction, and every reader.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ from nnunet_assets.core.comparison.compared_experiments import (
     shared_scores,
 )
 from nnunet_assets.core.evaluation.evaluation import counted_title
+from nnunet_assets.core.files.data_frames import data_frame
 from nnunet_assets.core.statistics.estimate import MIN_PATIENTS, Bootstrap, Interval
 from nnunet_assets.core.statistics.halves import SEED, HalfMeans, Halves, LabelMeans
 from nnunet_assets.core.statistics.multiplicity import SeedNoise, bonferroni, seed_noise
@@ -41,6 +42,9 @@ from nnunet_assets.core.statistics.ranks import ranked
 from nnunet_assets.core.statistics.scoring import Scale, scale_of
 from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.errors import first_offenders
+
+if TYPE_CHECKING:
+    from nnunet_assets.core.files.data_frames import DataFrame
 
 SCHEMA_VERSION = 2
 OLDER_SCHEMAS = (1,)
@@ -96,6 +100,12 @@ class Difference:
     def is_significant(self) -> bool:
         """Whether the test finds a difference at 5 %, after the correction."""
         return self.p_corrected is not None and self.p_corrected < SIGNIFICANT_BELOW
+
+    def to_row(self) -> dict[str, Any]:
+        """Returns it as one row; the ends of the interval stand in columns of their own."""
+        row = asdict(self)
+        ends = row.pop("interval") or {}
+        return {**row, "ci95_low": ends.get("low"), "ci95_high": ends.get("high")}
 
 
 @dataclass(frozen=True)
@@ -194,6 +204,17 @@ class Comparison:
             return f"{first.experiment} is first in {title} ({mean})"
         most = "lowest" if scale_of(first.metric).is_lower_better else "highest"
         return f"{first.experiment} has the {most} {title} ({mean}), not told apart from {first_offenders(others, 3)}"
+
+    def to_dataframe(self, of: Literal["standings", "differences"] = "standings") -> "DataFrame":
+        """Returns it as a pandas DataFrame, NaN where undefined, a label of None being the foreground.
+
+        Args:
+            of: A row an experiment, metric and label: where it stands among all. Or a row a pair, metric and label: how
+                far they are apart, with the ends of the interval as `ci95_low` and `ci95_high`.
+        """
+        if of == "standings":
+            return data_frame([asdict(one) for one in self.standings])
+        return data_frame([one.to_row() for one in self.differences])
 
     def to_json(self) -> dict[str, Any]:
         """Returns the comparison as JSON values; what is undefined is null."""

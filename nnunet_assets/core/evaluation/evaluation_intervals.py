@@ -7,7 +7,7 @@ import numpy as np
 from nnunet_assets.core.evaluation.label_totals import METRIC_COLUMNS, LabelTotals
 from nnunet_assets.core.statistics.estimate import MIN_PATIENTS, Bootstrap
 from nnunet_assets.core.statistics.mean_intervals import PatientWeights, bootstrap_of, bounds_of
-from nnunet_assets.core.summary.cv_summary import METRICS
+from nnunet_assets.core.summary.label_summary import METRICS
 
 _COLUMNS_AT_ONCE = 100
 """Of 10,000 cases 5 take 0.6 s, and 75 together 1.4 s and 24 MB more."""

@@ -36,6 +36,9 @@ OWN_FOLDER = ".nnunet_assets"
 STOP_FILE = f"{OWN_FOLDER}/STOP"
 """In a fold's folder; whoever makes it asks the training to end after its epoch, and to be validated."""
 
+MLFLOW_RUN_FILE = "mlflow_run.json"
+"""In a fold's hidden folder: which MLflow run is the fold's, and what it has. Written by `tracking.fold.fold_run`."""
+
 REQUEST_FILE = "request.json"
 """In a fold's hidden folder, and wherever else a process of its own is asked for something: what it was asked."""
 

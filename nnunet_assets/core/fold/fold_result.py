@@ -13,6 +13,7 @@ from nnunet_assets.core.fold.case_results import REMEDY, CaseResult, LabelScore,
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold, FoldInputs, Manifest, has_committed_scores
 from nnunet_assets.core.fold.fold_provenance import FoldProvenance, settings_of
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
+from nnunet_assets.core.fold.training_end import TrainingEnd
 from nnunet_assets.errors import SummaryError
 
 
@@ -33,6 +34,7 @@ class FoldResult:
         commit_sha256: What names the finished fold, see `FinishedFold`; None: not known.
         settings: As in `FoldProvenance`; not in a summary's file, whose folds were found to be of one provenance.
         is_adopted: As in `FoldProvenance`.
+        training: Where its curves ended, and its MLflow run; not in a summary's file either.
     """
 
     fold: str
@@ -47,6 +49,7 @@ class FoldResult:
     commit_sha256: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, compare=False)
     is_adopted: bool = field(default=False, compare=False)
+    training: TrainingEnd = field(default=TrainingEnd(), compare=False)
 
     @property
     def provenance(self) -> FoldProvenance:

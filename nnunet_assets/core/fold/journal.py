@@ -56,16 +56,25 @@ def append_record(path: Path, kind: Kind, values: Mapping[str, Any], epoch: int 
     append_whole(path, _line(Record(kind, max(now_ms(), _last_ms(path) + 1), epoch, values)), flushes=True)
 
 
+def last_epoch(path: Path) -> Record | None:
+    """Returns the last whole `epoch` record, looked for from the journal's end; None: there is none near it."""
+    found = filter(None, map(_parse, reversed(_last_lines(path))))
+    return next((record for record in found if record.kind == "epoch"), None)
+
+
 def _last_ms(path: Path) -> int:
     """Returns the time of a journal's last record, which may be of a process before the clock was set; else 0."""
+    records = filter(None, map(_parse, _last_lines(path)[-2:]))
+    return max((record.time_ms for record in records), default=0)
+
+
+def _last_lines(path: Path) -> list[bytes]:
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            lines = file.read().splitlines(keepends=True)
+            return file.read().splitlines(keepends=True)
     except FileNotFoundError:
-        return 0
-    records = filter(None, map(_parse, lines[-2:]))
-    return max((record.time_ms for record in records), default=0)
+        return []
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:

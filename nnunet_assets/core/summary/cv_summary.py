@@ -20,50 +20,31 @@ of their training cases, so that the spread of five fold means does not say how 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from nnunet_assets.core.files.data_frames import data_frame
 from nnunet_assets.core.files.json_file import OTHER_FORM
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.case_results import CaseResult
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.fold.fold_result import FoldResult
 from nnunet_assets.core.statistics.estimate import Bootstrap, Estimate, mean_of_defined
+from nnunet_assets.core.summary.aggregate_metrics import training_metrics
 from nnunet_assets.core.summary.fold_progress import FoldProgress
+from nnunet_assets.core.summary.label_summary import METRICS, LabelSummary, Metric, MetricSummary
+from nnunet_assets.core.summary.summary_rows import FoldMeansByLabel, case_rows, fold_rows, label_rows
 from nnunet_assets.core.summary.summary_rules import check_cases, check_fold_names, check_inputs
 from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.errors import SummaryError
+
+if TYPE_CHECKING:
+    from nnunet_assets.core.files.data_frames import DataFrame
 
 SCHEMA_VERSION = 2
 OLDER_SCHEMAS = (1,)
 """Also read: 1 has no quartiles, intervals, patients, worst cases and computing, and its version under `schema`."""
 
 N_WORST_CASES = 5
-
-Metric = Literal["dice", "iou"]
-METRICS: tuple[Metric, ...] = ("dice", "iou")
-
-
-@dataclass(frozen=True)
-class MetricSummary:
-    """One metric of one label, or of the foreground.
-
-    Attributes:
-        pooled: Over all cases of all finished folds.
-        over_folds: Over the means of the finished folds.
-        by_fold: Over the cases of each finished fold.
-    """
-
-    pooled: Estimate
-    over_folds: Estimate
-    by_fold: Mapping[str, Estimate]
-
-
-@dataclass(frozen=True)
-class LabelSummary:
-    """Both metrics of one label, or of the foreground."""
-
-    dice: MetricSummary
-    iou: MetricSummary
 
 
 @dataclass(frozen=True)
@@ -199,7 +180,8 @@ class CvSummary(FoldProgress):
     def compute_aggregate_metrics(self) -> dict[str, float]:
         """Returns the estimates over folds: `cv_mean_fg_dice`, `cv_std_fg_dice`, `cv_mean_dice_class_LABEL` ...
 
-        Those that are undefined are left out.
+        With those of the last epochs where these are known: `cv_mean_val_loss`, and `cv_mean_ema_fg_dice`, which is
+        nnU-Net's word for a pseudo Dice. Those that are undefined are left out.
         """
         found: dict[str, float | None] = {}
         for metric in METRICS:
@@ -207,7 +189,32 @@ class CvSummary(FoldProgress):
             for key, label in {f"fg_{metric}": self.foreground, **named}.items():
                 estimate = getattr(label, metric).over_folds
                 found |= {f"cv_mean_{key}": estimate.mean, f"cv_std_{key}": estimate.sd}
-        return {key: value for key, value in found.items() if value is not None}
+        of_training = training_metrics([fold.training for fold in self.folds])
+        return {**{key: value for key, value in found.items() if value is not None}, **of_training}
+
+    def to_dataframe(self, by: Literal["label", "fold", "case"] = "label") -> "DataFrame":
+        """Returns it as a pandas DataFrame, NaN where undefined.
+
+        Args:
+            by: A row a label and metric, as in the CSV; a row a fold with what its training came to; or a row a case
+                and label.
+        """
+        if by == "label":
+            return data_frame(label_rows(self.labels, self.foreground, self))
+        if by == "fold":
+            return data_frame(fold_rows(self, self.fold_means()))
+        return data_frame(case_rows(self.folds, self.patients))
+
+    def fold_means(self) -> dict[str, FoldMeansByLabel]:
+        """Returns by metric, label (None: the foreground) and fold the mean over the fold's cases."""
+        named: list[tuple[str | None, LabelSummary]] = [(None, self.foreground), *self.labels.items()]
+        return {
+            metric: {
+                name: {fold: estimate.mean for fold, estimate in getattr(label, metric).by_fold.items()}
+                for name, label in named
+            }
+            for metric in METRICS
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Returns the summary as JSON values; what is undefined is null.

@@ -5,18 +5,25 @@ of a native experiment are those of `CvSummary.over_folds`, to the last digit; a
 Dice and pseudo Dice, the estimate on random patches, are measures of their own here, and no estimate mixes them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from nnunet_assets.core.files.data_frames import data_frame
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import UNKNOWN, FoldInputs
 from nnunet_assets.core.fold.fold_provenance import FoldProvenance
+from nnunet_assets.core.fold.training_end import TrainingEnd
 from nnunet_assets.core.statistics.estimate import Estimate
+from nnunet_assets.core.summary.aggregate_metrics import numbered_metrics, training_metrics
 from nnunet_assets.core.summary.fold_progress import FoldProgress
+from nnunet_assets.core.summary.summary_rows import FoldMeansByLabel, fold_rows, mean_rows
 from nnunet_assets.core.summary.summary_rules import check_inputs
 from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.errors import SummaryError, first_offenders
+
+if TYPE_CHECKING:
+    from nnunet_assets.core.files.data_frames import DataFrame
 
 Measure = Literal["dice", "iou", "pseudo_dice"]
 MEASURES: tuple[Measure, ...] = ("dice", "iou", "pseudo_dice")
@@ -48,6 +55,7 @@ class FoldMeans:
         validated: The checkpoint that predicted the cases.
         settings: As in `FoldProvenance`.
         is_adopted: As in `FoldProvenance`.
+        training: Where its curves ended.
     """
 
     fold: str
@@ -57,6 +65,7 @@ class FoldMeans:
     validated: str = UNKNOWN
     settings: Mapping[str, Any] = field(default_factory=dict)
     is_adopted: bool = False
+    training: TrainingEnd = field(default=TrainingEnd(), compare=False)
 
     @property
     def provenance(self) -> FoldProvenance | None:
@@ -122,19 +131,60 @@ class FoldMeansSummary(FoldProgress):
         note = ", an estimate on random patches and not a result" if self.is_pseudo else ""
         return f"{self.progress}: {name} {fixed(estimate.mean)}{spread}{note}"
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether nnunet-tracker made the runs, which have no digests and number their labels in two ways."""
+        return all(fold.inputs is None for fold in self.folds)
+
     def compute_aggregate_metrics(self) -> dict[str, float]:
         """Returns the estimates over folds as `CvSummary` does; those of the pseudo Dice are called so.
 
-        `cv_mean_fg_dice`, `cv_std_fg_dice`, `cv_mean_dice_class_LABEL`; `cv_mean_fg_pseudo_dice` ... Undefined ones are
-        left out.
+        `cv_mean_fg_dice`, `cv_std_fg_dice`, `cv_mean_dice_class_LABEL`; `cv_mean_fg_pseudo_dice` ... Of runs of
+        nnunet-tracker `cv_mean_dice_label_1` and `cv_mean_pseudo_dice_class_0`: see `aggregate_metrics`. Undefined ones
+        are left out.
         """
         found: dict[str, float | None] = {}
         for measure in self.measures:
-            named = {f"fg_{measure}": None, **{f"{measure}_class_{name}": name for name in self.label_names(measure)}}
-            for key, label_name in named.items():
+            keys = {f"fg_{measure}": None, **{self._key(measure, name): name for name in self.label_names(measure)}}
+            for key, label_name in keys.items():
                 estimate = self.over_folds(measure, label_name)
                 found |= {f"cv_mean_{key}": estimate.mean, f"cv_std_{key}": estimate.sd}
-        return {key: value for key, value in found.items() if value is not None}
+        of_training = training_metrics([fold.training for fold in self.folds])
+        metrics = {**{key: value for key, value in found.items() if value is not None}, **of_training}
+        if not self.is_foreign:
+            return metrics
+        return numbered_metrics(metrics, {measure: self.label_names(measure) for measure in self.measures})
+
+    def _key(self, measure: Measure, label_name: str) -> str:
+        return f"{measure}_{label_name.replace(' ', '_')}" if self.is_foreign else f"{measure}_class_{label_name}"
+
+    def estimates(self) -> Iterator[tuple[Measure, str | None, Estimate]]:
+        """Yields measure, label (None: the foreground, after the labels) and estimate over folds."""
+        for measure in self.measures:
+            for label_name in (*self.label_names(measure), None):
+                yield measure, label_name, self.over_folds(measure, label_name)
+
+    def fold_means(self) -> dict[str, FoldMeansByLabel]:
+        """Returns by measure, label (None: the foreground) and fold the mean."""
+        return {
+            measure: {name: self.by_fold(measure, name) for name in (None, *self.label_names(measure))}
+            for measure in self.measures
+        }
+
+    def to_dataframe(self, by: Literal["label", "fold", "case"] = "label") -> "DataFrame":
+        """Returns it as a pandas DataFrame, NaN where undefined.
+
+        Args:
+            by: A row a measure and label, as in the CSV; or a row a fold with what its training came to.
+
+        Raises:
+            SummaryError: Rows by case were asked for, which only a summary with scores by case has.
+        """
+        if by == "case":
+            raise SummaryError(f"There are no rows by case of {self.title}. {self.reason}")
+        if by == "fold":
+            return data_frame(fold_rows(self, self.fold_means()))
+        return data_frame(mean_rows(self.estimates(), self.fold_means(), self))
 
     def to_json(self) -> dict[str, Any]:
         """Returns the summary as JSON values; what is undefined is null."""

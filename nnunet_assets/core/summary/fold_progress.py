@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from nnunet_assets.core.fold.training_end import TrainingEnd
 from nnunet_assets.core.splits.splits import CROSS_VALIDATION, HOLD_OUT
 
 
@@ -11,6 +12,10 @@ class NamedFold(Protocol):
     @property
     def fold(self) -> str:
         """Its name: `fold_0` ..."""
+
+    @property
+    def training(self) -> TrainingEnd:
+        """Where its curves ended."""
 
 
 class FoldProgress:

@@ -9,7 +9,8 @@ from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.splits.splits_files import read_patients, read_training_only
 from nnunet_assets.core.statistics.estimate import Interval
 from nnunet_assets.core.statistics.mean_intervals import SHARE, PatientWeights, bootstrap_of
-from nnunet_assets.core.summary.cv_summary import METRICS, CvSummary, LabelSummary, Metric, MetricSummary
+from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.label_summary import METRICS, LabelSummary, Metric, MetricSummary
 
 
 def with_intervals(summary: CvSummary, patients: Mapping[str, str] | None) -> CvSummary:

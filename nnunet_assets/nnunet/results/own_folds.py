@@ -8,7 +8,7 @@ nothing is said of it.
 from collections.abc import Iterator
 from pathlib import Path
 
-from nnunet_assets.core.files.layout import Experiment, FoldPlace, Roots
+from nnunet_assets.core.files.layout import MLFLOW_RUN_FILE, Experiment, FoldPlace, Roots
 from nnunet_assets.core.fold.commit import scores_on_disk
 from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.fold_result import FoldResult
@@ -107,7 +107,7 @@ def _sending(fold: Fold) -> str:
         return "Materializing the cv_summary of the ensemble"
     if fold.state == "adopted":
         return f"`nnunet-assets adopt {fold.place.folder}`"
-    if (fold.place.own / "mlflow_run.json").is_file():
+    if (fold.place.own / MLFLOW_RUN_FILE).is_file():
         return f"`nnunet-assets sync {fold.place.folder}`"
     return "Materializing it, or `nnunet-assets train`, which trains no finished fold again,"
 

@@ -1,13 +1,16 @@
 """The finished folds of an experiment, read from its model folder."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nnunet_assets.core.dataset.label_rules import naming_problem
-from nnunet_assets.core.files.json_file import load_json
-from nnunet_assets.core.files.layout import FULL_FOLD, Experiment, Roots
+from nnunet_assets.core.files.json_file import load_json, readable_json
+from nnunet_assets.core.files.layout import FULL_FOLD, MLFLOW_RUN_FILE, OWN_FOLDER, Experiment, Roots
 from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.fold.fold_result import FoldResult, fold_result
+from nnunet_assets.core.fold.journal import journal_path, last_epoch
+from nnunet_assets.core.fold.training_end import TrainingEnd, training_end
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
 from nnunet_assets.errors import SummaryError
 
@@ -48,7 +51,14 @@ def result_of(finished: FinishedFold) -> FoldResult:
             f"{path}, by which nnU-Net names the labels of its scores, cannot be read: {problem}. Restore it from "
             "nnUNet_preprocessed."
         )
-    return fold_result(finished, description)
+    return replace(fold_result(finished, description), training=_training_end(finished.folder))
+
+
+def _training_end(folder: Path) -> TrainingEnd:
+    last = last_epoch(journal_path(folder))
+    # The file is tracking's, which says in it which run is the fold's.
+    run_id = readable_json(folder / OWN_FOLDER / MLFLOW_RUN_FILE).get("run_id")
+    return training_end(last.values if last else {}, run_id if isinstance(run_id, str) else None)
 
 
 def scores_of(experiment: Experiment, finished: FinishedFold) -> CvSummary | None:

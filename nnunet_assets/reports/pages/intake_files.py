@@ -10,9 +10,10 @@ from nnunet_assets.core.dataset.finding_kinds import FINDING_KINDS
 from nnunet_assets.core.dataset.findings import Finding
 from nnunet_assets.core.dataset.intake import CaseRow, IntakeReport
 from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.summary.summary_rows import Cell, Row
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.reports.pages.intake_page import intake_page
-from nnunet_assets.reports.text.rows import Cell, Row, parquet_bytes
+from nnunet_assets.reports.text.rows import parquet_bytes
 
 PAGE = "intake.html"
 CASES = "intake.parquet"

@@ -6,10 +6,11 @@ from nnunet_assets.core.model.postprocessing_steps import Step
 from nnunet_assets.core.selection.best_configuration import BestConfiguration, Candidate
 from nnunet_assets.core.selection.postprocessing import LabelEffect, StepEffect
 from nnunet_assets.core.statistics.estimate import Interval
+from nnunet_assets.core.summary.summary_rows import Row
 from nnunet_assets.core.text.numbers import beside, fixed, signed
 from nnunet_assets.reports.text.escaping import escape_latex, escape_markdown
 from nnunet_assets.reports.text.latex import escaped_rows, latex_row, latex_table, tabular
-from nnunet_assets.reports.text.rows import Row, csv_text, markdown_table, parquet_bytes
+from nnunet_assets.reports.text.rows import csv_text, markdown_table, parquet_bytes
 
 _MIB = 2**20
 COLUMNS: dict[str, type] = {

@@ -1,27 +1,16 @@
 """The scores of every case of a cross-validation summary as rows, CSV and Parquet."""
 
-from nnunet_assets.core.summary.cv_summary import METRICS, CvSummary
-from nnunet_assets.reports.text.rows import Row, csv_text, parquet_bytes
+from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.label_summary import METRICS
+from nnunet_assets.core.summary.summary_rows import Row, case_rows
+from nnunet_assets.reports.text.rows import csv_text, parquet_bytes
 
 COLUMNS = ("fold", "case", "patient", "label", "dice", "iou")
 
 
 def case_records(summary: CvSummary) -> list[Row]:
     """Returns one row a case and label, in the order of folds and cases: `COLUMNS`."""
-    patients = summary.patients or {}
-    return [
-        {
-            "fold": fold.fold,
-            "case": case.case_id,
-            "patient": patients.get(case.case_id),
-            "label": name,
-            "dice": score.dice,
-            "iou": score.iou,
-        }
-        for fold in summary.folds
-        for case in fold.cases
-        for name, score in case.scores.items()
-    ]
+    return case_rows(summary.folds, summary.patients)
 
 
 def cases_to_csv(summary: CvSummary) -> str:

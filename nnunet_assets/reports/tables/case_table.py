@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.atomic_files import written_whole
+from nnunet_assets.core.summary.summary_rows import Cell
 from nnunet_assets.errors import EvaluationError, first_offenders
-from nnunet_assets.reports.text.rows import Cell, Rows, csv_writer, parquet_writer
+from nnunet_assets.reports.text.rows import Rows, csv_writer, parquet_writer
 
 ROWS_A_PART = 10_000
 

@@ -14,9 +14,10 @@ from nnunet_assets.core.comparison.comparison import (
 from nnunet_assets.core.evaluation.evaluation import counted_title
 from nnunet_assets.core.statistics.estimate import Bootstrap
 from nnunet_assets.core.statistics.scoring import is_hurt_by_hallucination, scale_of
+from nnunet_assets.core.summary.summary_rows import Row, label_cells
 from nnunet_assets.core.text.numbers import beside, fixed, p_text, signed
 from nnunet_assets.reports.text.escaping import escape_markdown
-from nnunet_assets.reports.text.rows import Row, csv_text, label_cells, markdown_table
+from nnunet_assets.reports.text.rows import csv_text, markdown_table
 
 HEADLINE_METRIC = "dice"
 """What the short tables show, of the foreground."""

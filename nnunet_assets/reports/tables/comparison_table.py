@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from nnunet_assets.core.comparison.comparison import SCHEMA_VERSION, Comparison, Standing
 from nnunet_assets.core.comparison.verdicts import Verdict, verdicts
 from nnunet_assets.core.statistics.estimate import MIN_PATIENTS
+from nnunet_assets.core.summary.summary_rows import FOREGROUND, Row
 from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.reports.tables.comparison_rows import HEADLINE_METRIC
 from nnunet_assets.reports.text.escaping import escape_latex, escape_markdown
 from nnunet_assets.reports.text.experiment_names import short_names
 from nnunet_assets.reports.text.latex import escaped_number, latex_row, latex_table, tabular
-from nnunet_assets.reports.text.rows import FOREGROUND, Row, csv_text, markdown_table, parquet_bytes
+from nnunet_assets.reports.text.rows import csv_text, markdown_table, parquet_bytes
 
 MARKS: dict[Verdict, str] = {"not_worse": "†", "not_tested": "‡"}
 

@@ -16,6 +16,7 @@ from nnunet_assets.core.evaluation.label_totals import counted_estimate, label_e
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.statistics.estimate import Bootstrap, Estimate
 from nnunet_assets.core.statistics.scoring import COUNTED, WHERE_BOTH, is_undefined_by_failure
+from nnunet_assets.core.summary.summary_rows import Row
 from nnunet_assets.core.text.numbers import fixed, measured
 from nnunet_assets.core.verification.seal_carriers import sealed
 from nnunet_assets.core.verification.seals import Sealing
@@ -23,7 +24,7 @@ from nnunet_assets.reports.text.escaping import escape_markdown
 from nnunet_assets.reports.text.estimates import interval_text, mean_and_sd, median_and_quartiles
 from nnunet_assets.reports.text.interval_notes import interval_notes
 from nnunet_assets.reports.text.latex import escaped_rows, latex_table, tabular
-from nnunet_assets.reports.text.rows import Row, csv_text, markdown_table
+from nnunet_assets.reports.text.rows import csv_text, markdown_table
 
 COLUMNS = (
     *("label", "metric", "mean", "sd", "median", "q1", "q3", "ci95_low", "ci95_high"),

@@ -3,13 +3,11 @@
 Every row names its measure, and every table of pseudo Dice says so in its caption and its notes.
 """
 
-from collections.abc import Iterator
-
-from nnunet_assets.core.statistics.estimate import Estimate
-from nnunet_assets.core.summary.fold_means import MEASURE_NAMES, FoldMeansSummary, Measure
+from nnunet_assets.core.summary.fold_means import MEASURE_NAMES, FoldMeansSummary
+from nnunet_assets.core.summary.summary_rows import FOREGROUND, Row, mean_rows
 from nnunet_assets.reports.text.estimates import mean_and_sd
 from nnunet_assets.reports.text.latex import escaped_rows, latex_table, tabular
-from nnunet_assets.reports.text.rows import FOREGROUND, Row, csv_text, label_cells
+from nnunet_assets.reports.text.rows import csv_text
 
 
 def to_records(summary: FoldMeansSummary) -> list[Row]:
@@ -17,19 +15,7 @@ def to_records(summary: FoldMeansSummary) -> list[Row]:
 
     The columns are those of `tables.to_records`, without the pooled ones; `metric` is `dice`, `iou` or `pseudo_dice`.
     """
-    return [
-        {
-            **label_cells(label_name),
-            "metric": measure,
-            "mean_over_folds": estimate.mean,
-            "sd_over_folds": estimate.sd,
-            "n_folds": estimate.n,
-            "n_folds_defined": estimate.n_defined,
-            **{f"mean_{fold}": summary.by_fold(measure, label_name).get(fold) for fold in summary.expected_folds},
-            "missing_folds": " ".join(summary.missing_folds),
-        }
-        for measure, label_name, estimate in _estimates(summary)
-    ]
+    return mean_rows(summary.estimates(), summary.fold_means(), summary)
 
 
 def to_short_records(summary: FoldMeansSummary) -> list[dict[str, str]]:
@@ -44,7 +30,7 @@ def to_short_records(summary: FoldMeansSummary) -> list[dict[str, str]]:
                 else {"over folds": mean_and_sd(estimate), "folds": f"{estimate.n_defined} of {estimate.n}"}
             ),
         }
-        for measure, label_name, estimate in _estimates(summary)
+        for measure, label_name, estimate in summary.estimates()
     ]
 
 
@@ -84,9 +70,3 @@ def notes(summary: FoldMeansSummary) -> list[str]:
         if summary.is_hold_out
         else "Over folds: mean ± SD of the fold means; SD has n − 1 in its denominator.",
     ]
-
-
-def _estimates(summary: FoldMeansSummary) -> Iterator[tuple[Measure, str | None, Estimate]]:
-    for measure in summary.measures:
-        for label_name in (*summary.label_names(measure), None):
-            yield measure, label_name, summary.over_folds(measure, label_name)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from nnunet_assets.core.evaluation.evaluation import SHOWN_METRICS, counted_title, measured_title
 from nnunet_assets.core.splits.splits import CROSS_VALIDATION, HOLD_OUT
 from nnunet_assets.core.statistics.scoring import COUNTED, WHERE_BOTH
+from nnunet_assets.core.summary.summary_rows import FOREGROUND, Row, label_cells
 from nnunet_assets.core.text.numbers import signed_text_of
 from nnunet_assets.reports.text.estimates import interval_text, mean_text
-from nnunet_assets.reports.text.rows import FOREGROUND, Row, csv_text, label_cells
+from nnunet_assets.reports.text.rows import csv_text
 
 if TYPE_CHECKING:
     from nnunet_assets.core.evaluation.gap import Gap

@@ -7,31 +7,21 @@ full precision, None or an empty cell is undefined, never 0.
 
 from collections.abc import Iterable
 
-from nnunet_assets.core.summary.cv_summary import METRICS, CvSummary, LabelSummary, MetricSummary
+from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.label_summary import LabelSummary
+from nnunet_assets.core.summary.summary_rows import FOREGROUND, Row, label_rows
 from nnunet_assets.reports.text.escaping import escape_markdown
 from nnunet_assets.reports.text.estimates import interval_text, mean_and_sd, mean_text, median_and_quartiles
 from nnunet_assets.reports.text.latex import escaped_rows, latex_table, tabular
-from nnunet_assets.reports.text.rows import FOREGROUND, Row, csv_text, markdown_table, parquet_bytes
+from nnunet_assets.reports.text.rows import csv_text, markdown_table, parquet_bytes
 from nnunet_assets.reports.text.summary_notes import notes
 
 OVER_FOLDS = "Over folds"
 
 
 def to_records(summary: CvSummary) -> list[Row]:
-    """Returns one row a label and metric, then the foreground's: label in the order of dataset.json, Dice before IoU.
-
-    Columns: `level` (`label` or `foreground`), `label`, `metric` (`dice` or `iou`); `mean_pooled`, `sd_pooled`,
-    `median_pooled`, `q1_pooled`, `q3_pooled`, `ci95_low_pooled`, `ci95_high_pooled` (of the mean), `n_cases`,
-    `n_cases_defined`; `mean_over_folds`, `sd_over_folds`, `n_folds`, `n_folds_defined`; `mean_fold_0` and so
-    on for each expected fold; `missing_folds`, separated by spaces. None is undefined or, for a fold, missing.
-    """
-    rows = [("label", name, label) for name, label in summary.labels.items()]
-    rows.append(("foreground", FOREGROUND, summary.foreground))
-    return [
-        {"level": level, "label": name, "metric": metric, **_numbers(summary, getattr(label, metric))}
-        for level, name, label in rows
-        for metric in METRICS
-    ]
+    """Returns the rows of `label_rows`."""
+    return label_rows(summary.labels, summary.foreground, summary)
 
 
 def dice_numbers(summary: CvSummary) -> list[Row]:
@@ -171,30 +161,6 @@ def _caption(summary: CvSummary) -> str:
     if summary.is_hold_out:
         return f"Hold-out validation of {summary.experiment.title}, {summary.expected_folds[0]}."
     return f"Cross-validation of {summary.experiment.title}, {summary.progress}."
-
-
-def _numbers(summary: CvSummary, metric: MetricSummary) -> Row:
-    pooled, over_folds = metric.pooled, metric.over_folds
-    return {
-        "mean_pooled": pooled.mean,
-        "sd_pooled": pooled.sd,
-        "median_pooled": pooled.median,
-        "q1_pooled": pooled.q1,
-        "q3_pooled": pooled.q3,
-        "ci95_low_pooled": pooled.interval.low if pooled.interval else None,
-        "ci95_high_pooled": pooled.interval.high if pooled.interval else None,
-        "n_cases": pooled.n,
-        "n_cases_defined": pooled.n_defined,
-        "mean_over_folds": over_folds.mean,
-        "sd_over_folds": over_folds.sd,
-        "n_folds": over_folds.n,
-        "n_folds_defined": over_folds.n_defined,
-        **{
-            f"mean_{fold}": metric.by_fold[fold].mean if fold in metric.by_fold else None
-            for fold in summary.expected_folds
-        },
-        "missing_folds": " ".join(summary.missing_folds),
-    }
 
 
 def _named(summary: CvSummary) -> Iterable[tuple[str, LabelSummary]]:

@@ -10,19 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from nnunet_assets.core.summary.summary_rows import Cell
 from nnunet_assets.reports.text.escaping import defuse_csv
 
-FOREGROUND = "foreground mean"
-"""What stands in the column of labels for the mean over them."""
-
-Cell = str | int | float | None
-Row = dict[str, Cell]
 Rows = Iterable[Mapping[str, Cell]]
-
-
-def label_cells(label: str | None) -> Row:
-    """Returns the cells `level` (`label` or `foreground`) and `label`; None: the foreground's."""
-    return {"level": "foreground" if label is None else "label", "label": FOREGROUND if label is None else label}
 
 
 def csv_text(columns: Sequence[str], rows: Rows) -> str:

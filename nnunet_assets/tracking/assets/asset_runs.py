@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.summary.cv_summary import CvSummary, LabelSummary
+from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeansSummary
+from nnunet_assets.core.summary.label_summary import LabelSummary
 from nnunet_assets.tracking.assets.asset_run import AssetRun
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.run_names import cross_validation_run_name, run_title

@@ -16,7 +16,7 @@ from typing import Any
 
 from nnunet_assets.core.files.json_file import JsonError, readable_json, write_json_atomically
 from nnunet_assets.core.files.kernel_lock import kernel_lock
-from nnunet_assets.core.files.layout import OWN_FOLDER
+from nnunet_assets.core.files.layout import MLFLOW_RUN_FILE, OWN_FOLDER
 from nnunet_assets.core.files.typed_json import dataclass_from_json
 from nnunet_assets.core.fold.commit import Manifest
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
@@ -264,4 +264,4 @@ def is_same_place(run: FoldRun, tracking_uri: str) -> bool:
 
 
 def _path(fold_folder: Path) -> Path:
-    return fold_folder / OWN_FOLDER / "mlflow_run.json"
+    return fold_folder / OWN_FOLDER / MLFLOW_RUN_FILE

@@ -7,6 +7,7 @@ result read from MLflow is the one on the fold's own disk, to the last digit, an
 import math
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, MANIFEST_FILE, UNKN
 from nnunet_assets.core.fold.fold_provenance import OF_ONE_PROCESS, settings_of
 from nnunet_assets.core.fold.fold_result import FoldResult, read_fold_result
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
+from nnunet_assets.core.fold.training_end import TrainingEnd, training_end
 from nnunet_assets.core.summary.fold_means import FoldMeans, Means, Measure
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.tracking.reading.recall import unflattened
@@ -87,7 +89,7 @@ def fold_result(client: "MlflowClient", run: "Run", fold: str) -> FoldResult | N
                 f"The files of the MLflow run {run_id} ({fold}) cannot be read: {text} Those on the fold's own disk "
                 "stand: summarize its results folder, with --results."
             ) from error
-    return result if is_last else None
+    return replace(result, training=_training(run)) if is_last else None
 
 
 def fold_means(run: "Run", fold: str) -> FoldMeans:
@@ -100,7 +102,12 @@ def fold_means(run: "Run", fold: str) -> FoldMeans:
         means[measure] = Means(_defined(metrics.get(foreground)), dict(sorted(labels.items())))
     is_adopted = names.ADOPTED in run.data.tags
     settings = _settings(run, is_adopted=is_adopted)
-    return FoldMeans(fold, run.info.run_id, _inputs(run), means, _validated(run), settings, is_adopted)
+    training = _training(run)
+    return FoldMeans(fold, run.info.run_id, _inputs(run), means, _validated(run), settings, is_adopted, training)
+
+
+def _training(run: "Run") -> TrainingEnd:
+    return training_end(run.data.metrics, run.info.run_id, run.info.status)
 
 
 def _inputs(run: "Run") -> FoldInputs:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import UNKNOWN
+from nnunet_assets.core.fold.training_end import PSEUDO_DICE_EMA, VAL_LOSS, training_end
+from nnunet_assets.core.summary.aggregate_metrics import CLASS, LABEL
 from nnunet_assets.core.summary.fold_means import FoldMeans, Means, Measure
 
 if TYPE_CHECKING:
@@ -34,11 +36,14 @@ LABELS: Mapping[Measure, str] = {
     "iou": "final_val_iou_class_",
     "pseudo_dice": "dice_class_",
 }
-"""What a label's metric begins with. Pseudo Dice numbers the labels, the validation has their keys."""
+"""What a label's metric begins with. Pseudo Dice numbers nnU-Net's foreground classes from 0, the validation has the
+values of labels: `dice_class_1` and `final_val_dice_class_1` are of two labels."""
+NAMED: Mapping[Measure, str] = {"dice": LABEL, "iou": LABEL, "pseudo_dice": CLASS}
 
 NO_CASES = (
     "Made by nnunet-tracker: pseudo Dice is nnU-Net's estimate on random patches while it trains, not the Dice of "
-    "whole validation cases and not a result. Scores by case were never logged."
+    "whole validation cases and not a result. Its classes are nnU-Net's foreground classes, counted from 0; labels "
+    "are the values of dataset.json. Scores by case were never logged."
 )
 
 
@@ -74,11 +79,20 @@ def fold_means(run: "Run", fold: str) -> FoldMeans | None:
     means: dict[Measure, Means] = {}
     for measure, prefix in LABELS.items():
         foreground = next((metrics[name] for name in FOREGROUND[measure] if name in metrics), None)
-        labels = {name.removeprefix(prefix): metrics[name] for name in sorted(metrics) if name.startswith(prefix)}
+        numbers = sorted((name.removeprefix(prefix) for name in metrics if name.startswith(prefix)), key=_order)
+        labels = {f"{NAMED[measure]} {number}": metrics[f"{prefix}{number}"] for number in numbers}
         if foreground is not None or labels:
             by_label = {name: _defined(value) for name, value in labels.items()}
             means[measure] = Means(_defined(foreground), by_label)
-    return FoldMeans(fold, run.info.run_id, inputs=None, means=means) if means else None
+    if not means:
+        return None
+    last = {VAL_LOSS: metrics.get("val_loss"), PSEUDO_DICE_EMA: metrics.get("ema_fg_dice")}
+    training = training_end(last, run.info.run_id, run.info.status)
+    return FoldMeans(fold, run.info.run_id, inputs=None, means=means, training=training)
+
+
+def _order(number: str) -> tuple[int, str]:
+    return (int(number), "") if number.isdecimal() else (10**9, number)
 
 
 def _defined(value: float | None) -> float | None:

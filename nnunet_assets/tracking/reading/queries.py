@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+FINAL = "final"
+"""Type of the run of a model on every case, in either package."""
 # Who made a run: the tags of its type, its group and its fold.
 TAGS: Mapping[Kind, tuple[str, str, str]] = {
     "native": (names.RUN_TYPE, names.EXPERIMENT, names.FOLD),
@@ -71,7 +73,13 @@ class MlflowRecord:
         """Returns every MLflow experiment that has runs of folds, with its groups."""
         with explained(self._client.tracking_uri), _without_collection():
             ids = self._ids()
-            runs = [(kind, run) for kind in TAGS for run in self._runs(list(ids.values()), kind)] if ids else []
+            types = ("fold", FINAL)
+            runs = [
+                (kind, run)
+                for kind in TAGS
+                for run_type in types
+                for run in (self._runs(list(ids.values()), kind, run_type=run_type) if ids else ())
+            ]
         by_id: dict[str, list[tuple[Kind, Run]]] = {}
         for kind, run in runs:
             by_id.setdefault(run.info.experiment_id, []).append((kind, run))
@@ -158,8 +166,10 @@ class MlflowRecord:
     def _ids(self) -> dict[str, str]:
         return {found.name: found.experiment_id for found in pages(self._client.search_experiments)}
 
-    def _runs(self, ids: Sequence[str], kind: Kind, also: str = "", **options: object) -> Iterator["Run"]:
-        query = f"tags.`{TAGS[kind][0]}` = 'fold'{also}"
+    def _runs(
+        self, ids: Sequence[str], kind: Kind, also: str = "", *, run_type: str = "fold", **options: object
+    ) -> Iterator["Run"]:
+        query = f"tags.`{TAGS[kind][0]}` = '{run_type}'{also}"
         return pages(self._client.search_runs, experiment_ids=list(ids), filter_string=query, **options)
 
     def _group(self, experiment_id: str, name: str, cv_group: str | None) -> tuple[CvGroup, dict[str, "Run"]]:
@@ -299,9 +309,8 @@ def _of_runs(kind: Kind, name: str, runs: Sequence["Run"]) -> CvGroup:
         dict(sorted(Counter(run.info.status for run in runs).items())),
     )
     if kind != "native":
-        return replace(
-            group, score="dice" if newest and all(map(foreign_runs.has_dice, newest.values())) else "pseudo_dice"
-        )
+        folds = [run for fold, run in newest.items() if fold != FULL_FOLD]
+        return replace(group, score="dice" if folds and all(map(foreign_runs.has_dice, folds)) else "pseudo_dice")
     known = [experiment for run in runs if (experiment := experiment_of(run.data.tags))]
     return replace(group, experiment=known[0]) if known else replace(group, remark=_remark(runs[0]))
 

@@ -82,15 +82,20 @@ def refuse_missing_fold(settings: Settings, project: Project, config: Experiment
     """
     if fold == FULL_FOLD:
         return
-    roots, name = settings.roots, config.dataset
-    # The one beside the raw data becomes that of the dataset.
-    splits = readable_splits(roots.preprocessed / name)
-    if splits is None and not (roots.preprocessed / name / SPLITS_FILE).exists():
-        splits = readable_splits(roots.raw / name)
-    declared = next((one for one in project.datasets if one.dataset == name), DatasetConfig(dataset=name))
-    n_folds = declared.folds if splits is None else len(splits)
+    n_folds = n_folds_of(settings, project, config.dataset)
     if int(fold_index(fold)) >= n_folds:
         raise no_such_fold(config.identity, fold, n_folds)
+
+
+def n_folds_of(settings: Settings, project: Project, dataset: str) -> int:
+    """Returns how many folds the split of a dataset has that is there, or will have when it is made."""
+    roots = settings.roots
+    # The one beside the raw data becomes that of the dataset.
+    splits = readable_splits(roots.preprocessed / dataset)
+    if splits is None and not (roots.preprocessed / dataset / SPLITS_FILE).exists():
+        splits = readable_splits(roots.raw / dataset)
+    declared = next((one for one in project.datasets if one.dataset == dataset), DatasetConfig(dataset=dataset))
+    return declared.folds if splits is None else len(splits)
 
 
 def starting_point(fold: Fold, request: FoldRequest, *, retrain: bool, continue_training: bool) -> str:

@@ -11,7 +11,8 @@ from nnunet_assets.core.model.model_description import ModelNumber
 from nnunet_assets.core.model.usable_model import Member
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.statistics.estimate import Estimate
-from nnunet_assets.core.summary.cv_summary import METRICS, CvSummary
+from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.label_summary import METRICS
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.prepared.raw_records import known_orientations

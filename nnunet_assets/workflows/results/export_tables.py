@@ -6,22 +6,27 @@ On disk: `cv_table.csv`, `.parquet`, `.tex` and `.md`, beside the summary; or th
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TextIO
 
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import Experiment, Roots
+from nnunet_assets.core.summary.cross_validation import CVSummary
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeansSummary
 from nnunet_assets.core.summary.summary_files import read_current_summary
 from nnunet_assets.core.verification.seals import Sealing
 from nnunet_assets.errors import ConfigError
-from nnunet_assets.reports.tables import fold_means_tables, summary_tables
+from nnunet_assets.reports.tables import fold_means_tables, fold_tables, summary_tables
 from nnunet_assets.reports.tables.sealed_files import sealed_file
 from nnunet_assets.tracking.assets.asset_run import TrackedRun, bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import summary_run
 from nnunet_assets.tracking.store.destination import Destination
 
 Summary = CvSummary | FoldMeansSummary
+Exported = CvSummary | FoldMeansSummary | CVSummary
+"""The last one is built by hand."""
+Rows = Literal["label", "fold"]
 
 
 @dataclass(frozen=True)
@@ -70,24 +75,46 @@ def export_tables(roots: Roots, experiment: Experiment, destination: Destination
     return ExportedTables(files, tables["md"], json_sha256(tables), tracked, columns, n_rows)
 
 
-def export_csv(summary: Summary, output: Path | str | None = None) -> str:
-    """Returns the summary as CSV, one row a label and score, and writes it to a file if one is named."""
+def export_csv(summary: Exported, output: Path | str | TextIO | None = None, *, rows: Rows = "label") -> str:
+    """Returns the summary as CSV, and writes it to a file if one is given.
+
+    Args:
+        summary: What to show; one that was built by hand has rows by fold alone.
+        output: The file, by its path or open for text; None: none is written.
+        rows: A row a label and score, or a row a fold; the latter has no seal, since no result says which run it shows.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
+    if rows == "fold" or isinstance(summary, CVSummary):
+        return _written(fold_tables.to_csv(summary), output)
     if isinstance(summary, CvSummary):
         return _written(_sealed(summary_tables.to_csv(summary), "csv", summary), output)
     return _written(fold_means_tables.to_csv(summary), output)
 
 
 def export_latex(
-    summary: Summary, output: Path | str | None = None, caption: str | None = None, label: str | None = None
+    summary: Exported,
+    output: Path | str | TextIO | None = None,
+    caption: str | None = None,
+    label: str | None = None,
+    *,
+    rows: Rows = "label",
 ) -> str:
-    r"""Returns the summary as a LaTeX table (booktabs), and writes it to a file if one is named.
+    r"""Returns the summary as a LaTeX table (booktabs), and writes it to a file if one is given.
 
     Args:
-        summary: What to show.
-        output: The file; None: none is written.
+        summary: As for `export_csv`.
+        output: Likewise.
         caption: Plain text; None: the experiment and how many folds are finished.
         label: For `\ref`; None: no label.
+        rows: As for `export_csv`.
+
+    Raises:
+        ConfigError: The file cannot be written, or the label holds a character that LaTeX does not take in one.
     """
+    if rows == "fold" or isinstance(summary, CVSummary):
+        return _written(fold_tables.to_latex(summary, caption, label), output)
     if isinstance(summary, CvSummary):
         return _written(_sealed(summary_tables.to_latex(summary, caption, label), "tex", summary), output)
     return _written(fold_means_tables.to_latex(summary, caption, label), output)
@@ -102,10 +129,14 @@ def _sealed(text: str, ending: str, summary: CvSummary) -> str:
     return sealed_file(text.encode(), f"cv_table.{ending}", summary_sealing(summary)).decode()
 
 
-def _written(text: str, output: Path | str | None) -> str:
-    if output is not None:
-        try:
+def _written(text: str, output: Path | str | TextIO | None) -> str:
+    if output is None:
+        return text
+    try:
+        if isinstance(output, Path | str):
             write_atomically(Path(output).absolute(), text.encode())
-        except OSError as error:
-            raise ConfigError(f"{output} cannot be written: {error.strerror}. Name another file.") from error
+        else:
+            output.write(text)
+    except OSError as error:
+        raise ConfigError(f"{output} cannot be written: {error.strerror}. Name another file.") from error
     return text

@@ -3,7 +3,6 @@
 MLflow is imported when a summary is read from it or logged to it.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,37 +20,35 @@ from nnunet_assets.settings import Settings, is_project, project_settings
 from nnunet_assets.workflows.results.export_tables import Summary
 
 
-def summarize_experiment(
+def summary_in_record(
+    settings: Settings,
     name: str,
     *,
     tracking_uri: str | None = None,
     cv_group: str | None = None,
     folds: Sequence[int] | None = None,
-    results: Path | str | None = None,
-) -> Summary:
+    results: Path | None = None,
+) -> "FoundSummary":
     """Returns what the finished folds of an experiment say together.
 
-    Where the record has the scores by case, that is a `CVSummary`. Where it has the fold means alone (a server that
-    gets no files, runs of nnunet-tracker), it is a summary over folds with the same properties and methods.
+    Where the record has the scores by case, the summary is a `CvSummary`. Where it has the fold means alone (a server
+    that gets no files, runs of nnunet-tracker), it is one over folds.
 
     Args:
+        settings: Of the project.
         name: The MLflow experiment: the dataset's name, unless another was chosen.
         tracking_uri: Where MLflow's runs are; None: `MLFLOW_TRACKING_URI`, else the project's own store.
         cv_group: Which cross-validation, as `nnunet-assets list` names it; None: the newest with a finished fold.
-        folds: The folds of a complete one; None: as the project declares, else 0 to 4 and those that are finished. A
-            warning names the finished ones that are left out, and those of which this project has another result.
+        folds: The folds of a complete one; None: as the project declares, else 0 to 4 and those that are finished.
         results: A results folder to read in place of MLflow.
 
     Raises:
         SummaryError: There is no such experiment, none of its folds is finished, or they must not be averaged.
         TrackingError: MLflow does not answer.
     """
-    settings = project_settings()
-    record = folder_record(Path(results)) if results else mlflow_record(settings, tracking_uri)
-    found = find_summary(settings, record, name, cv_group, expected_folds(settings, folds), is_elsewhere=bool(results))
-    for remark in filter(None, [found.left_out, *found.behind]):
-        warnings.warn(remark, stacklevel=2)
-    return found.summary
+    record = folder_record(results) if results else mlflow_record(settings, tracking_uri)
+    expected = expected_folds(settings, folds)
+    return find_summary(settings, record, name, cv_group, expected, is_elsewhere=bool(results))
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,7 @@ def find_summary(
     Args:
         settings: Of the project.
         record: Who says it.
-        name: As for `summarize_experiment`.
+        name: As for `summary_in_record`.
         cv_group: Likewise.
         expected: From `expected_folds`.
         is_elsewhere: Whether the record is of other results than the project's, which are of their own right.
@@ -213,8 +210,8 @@ def log_cv_summary(
     """Brings the one MLflow run of a summary up to date and returns its id.
 
     Args:
-        summary: What `summarize_experiment` returned. The metrics of a pseudo Dice are called so.
-        tracking_uri: As for `summarize_experiment`.
+        summary: What to log. The metrics of a pseudo Dice are called so.
+        tracking_uri: As for `summary_in_record`.
         experiment_name: The MLflow experiment; None: the dataset's name, or `MLFLOW_EXPERIMENT_NAME`.
         settings: Where the project keeps its things; None: as the environment and the project's `.env` say.
 

@@ -22,6 +22,18 @@ def test_names_are_text_in_csv_and_latex(tracked: Settings, tmp_path: Path) -> N
     assert r"\label{t:1}" in latex.stdout
 
 
+def test_a_row_a_fold_is_written_where_it_is_asked_for(tracked: Settings) -> None:
+    made = run(tracked, "export", "-e", DATASET, "-f", "csv", "--rows", "fold")
+    rows = list(csv.DictReader(made.stdout.splitlines()))
+    assert [row["fold"] for row in rows] == [*(f"fold_{index}" for index in range(5)), "mean", "sd"]
+    assert [row["status"] for row in rows[:5]] == ["FINISHED"] * 3 + ["missing"] * 2
+    assert [float(row["dice/tumor (core)"]) for row in rows[1:2]] == [0.31]
+    assert all(len(row["run_id"]) == 32 for row in rows[:3])
+    latex = run(tracked, "export", "-e", DATASET, "-f", "latex", "--rows", "fold", "--label", "t:1").stdout
+    assert r"fold\_1 & \num{0.305}" in latex
+    assert r"Mean $\pm$ SD" in latex
+
+
 def test_what_cannot_be_is_refused(tracked: Settings, tmp_path: Path) -> None:
     wrong = run(tracked, "export", "-e", DATASET, "--format", "latex", "--label", "a}b")
     assert (wrong.exit_code, wrong.stdout) == (1, "")

@@ -8,6 +8,8 @@ from click.testing import CliRunner
 
 from nnunet_assets.cli.main import main
 from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.cli.results.commands import run
 from nnunet_assets_tests.project_builders import DATASET as DECLARED_DATASET
 from nnunet_assets_tests.project_builders import EXPERIMENT as DECLARED_EXPERIMENT
@@ -25,6 +27,19 @@ def test_list_shows_every_group_and_says_where_nothing_is(tracked: Settings) -> 
     assert "0, 1, 2" in table
     folder = run(tracked, "list", "--source", "results", "--json")
     assert json.loads(folder.stdout)["experiments"][DATASET][0]["n_runs"] == {"FINISHED": 3}
+
+
+def test_no_more_are_shown_than_are_asked_for_and_the_others_are_named(tracked: Settings) -> None:
+    client = connect(Destination.of(tracked))
+    tags = {"nnunet_tracker.run_type": "fold", "nnunet_tracker.fold": "0"}
+    client.create_run(client.create_experiment("another"), tags=tags)
+    shown = run(tracked, "list", "--max-experiments", "1")
+    assert (shown.exit_code, EXPERIMENT.name in shown.stdout) == (0, True)
+    assert shown.stderr.endswith("Left out by --max-experiments: another.\n")
+    assert list(json.loads(run(tracked, "list", "--max-experiments", "9", "--json").stdout)["experiments"]) == [
+        DATASET,
+        "another",
+    ]
 
 
 def test_options_that_contradict_each_other_are_refused(tracked: Settings) -> None:
@@ -65,11 +80,18 @@ class TestBeforeTheFirstRun:
         as_json = CliRunner().invoke(main, ["list", "--project", str(tmp_path), "--json"])
 
         assert result.stdout == (
-            f"sqlite:///{tmp_path}/data/mlflow.db has no fold of any experiment.\n"
+            f"Nothing was tracked so far: sqlite:///{tmp_path}/data/mlflow.db is not there yet.\n"
             f"Declared, without a run so far:\n  {name}\n"
         )
         assert json.loads(as_json.stdout)["declared_only"] == [name]
         assert not (tmp_path / "data").exists()
+
+    def test_a_fresh_folder_has_nothing_to_list_and_that_is_no_error(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        result = CliRunner().invoke(main, ["list", "--project", str(tmp_path)])
+        assert (result.exit_code, "Nothing was tracked so far" in result.stdout) == (0, True)
 
     def test_wrong_declarations_are_said_and_the_record_is_shown(self, tracked: Settings) -> None:
         write_project(tracked.project, {"defs.yaml": "a: [\n"})

@@ -142,7 +142,7 @@ class TestExitCodesAndFolds:
         assert sentence in written.stderr
         monkeypatch.chdir(tracked.project)
         with pytest.warns(UserWarning, match="Left out: fold_2"):
-            nnunet_assets.summarize_experiment(DATASET, folds=[0, 1])
+            nnunet_assets.summarize_experiment(DATASET, expected_folds=[0, 1])
 
     @pytest.mark.parametrize("folds", ["0,0", "x", "", "-1"])
     def test_folds_that_are_none_are_an_error(self, tracked: Settings, folds: str) -> None:
@@ -251,6 +251,7 @@ class TestRunsOfTheTracker:
         number = client.create_experiment("old", artifact_location=with_store.artifacts.as_uri())
         for fold, ema in ((0, 0.8), (1, 0.9)):
             metrics = {"ema_fg_dice": ema, "mean_fg_dice": 0.1, "dice_class_0": ema - 0.1, "dice_class_1": math.nan}
+            metrics["val_loss"] = -ema
             write_tracker_run(client, number, fold, "FINISHED", metrics)
         write_tracker_run(client, number, 2, "FAILED", {"ema_fg_dice": 0.99})
         return with_store
@@ -264,12 +265,67 @@ class TestRunsOfTheTracker:
         assert (content["score"], content["made_by"]) == ("pseudo_dice", "nnunet-tracker")
         assert content["aggregate_metrics"]["cv_mean_fg_pseudo_dice"] == pytest.approx(0.85)
         assert content["aggregate_metrics"]["cv_mean_pseudo_dice_class_0"] == pytest.approx(0.75)
-        assert not [key for key in content["aggregate_metrics"] if "pseudo" not in key]
+        others = {key: value for key, value in content["aggregate_metrics"].items() if "pseudo" not in key}
+        assert others == {
+            "cv_mean_val_loss": pytest.approx(-0.85),
+            "cv_std_val_loss": pytest.approx(0.5**0.5 / 10),
+            "cv_mean_ema_fg_dice": pytest.approx(0.85),
+            "cv_std_ema_fg_dice": pytest.approx(0.5**0.5 / 10),
+        }
+        assert content["trainings"]["fold_1"]["val_loss"] == -0.9
+        assert "class 0" in result.stdout
+        assert content["folds"][0]["training"]["run_id"] in result.stdout
         rows = list(csv.DictReader(run(foreign, "export", "-e", "old", "--format", "csv").stdout.splitlines()))
         assert {row["metric"] for row in rows} == {"pseudo_dice"}
+        assert [row["label"] for row in rows] == ["class 0", "class 1", "foreground mean"]
         latex = run(foreign, "export", "-e", "old", "--format", "latex", "--caption", "My result").stdout
         assert r"\caption{Pseudo Dice, no result: My result}" in latex
         assert "pseudo Dice (nnunet-tracker)" in run(foreign, "list").stdout
+
+    def test_one_name_for_two_numbers_raises_and_names_both(self, foreign: Settings) -> None:
+        client = connect(Destination.of(foreign))
+        number = client.create_experiment("validated", artifact_location=foreign.artifacts.as_uri())
+        scores = {"final_val_mean_fg_dice": 0.8, "final_val_dice_class_1": 0.7, "final_val_dice_class_10": 0.9}
+        pseudo = {"ema_fg_dice": 0.9, "dice_class_0": 0.6, "dice_class_1": 0.5, "val_loss": -0.4}
+        run_id = write_tracker_run(client, number, 0, "FINISHED", {**scores, **pseudo})
+
+        summary = nnunet_assets.summarize_experiment(
+            "validated", Destination.of(foreign).tracking_uri, None, (0,), project=foreign.project
+        )
+
+        assert isinstance(summary, nnunet_assets.CVSummary)
+        assert summary.cv_group == "Dataset001_X|3d_fullres|nnUNetPlans"
+        assert (summary.experiment_name, summary.is_complete, summary.is_pseudo) == ("validated", True, False)
+        assert summary.fold_results == {0: nnunet_assets.FoldResult(0, run_id, "FINISHED", {0: 0.6, 1: 0.5}, -0.4, 0.9)}
+        assert summary.all_class_indices == [0, 1]
+        metrics = summary.compute_aggregate_metrics()
+        assert metrics["cv_mean_dice_label_1"] == 0.7
+        assert metrics["cv_mean_pseudo_dice_class_1"] == 0.5
+        assert (metrics["cv_mean_val_loss"], metrics["cv_mean_ema_fg_dice"]) == (-0.4, 0.9)
+        both = "cv_mean_dice_label_1 is the Dice of whole .*cv_mean_pseudo_dice_class_1 is the pseudo Dice"
+        for ask in (metrics.get, metrics.__getitem__):
+            with pytest.raises(ValueError, match=both):
+                ask("cv_mean_dice_class_1")
+        labels = list(summary.to_dataframe("label")["label"])
+        assert labels[:2] == ["label 1", "label 10"]
+        assert "class 0" in labels
+        run_of_summary = nnunet_assets.log_cv_summary(
+            summary, Destination.of(foreign).tracking_uri, project=foreign.project
+        )
+        home = client.get_run(run_of_summary).info.experiment_id
+        assert client.get_experiment(home).name == "validated"
+
+    def test_models_of_every_case_are_listed(self, foreign: Settings) -> None:
+        client = connect(Destination.of(foreign))
+        number = client.get_experiment_by_name("old").experiment_id
+        tags = {"nnunet_tracker.run_type": "final", "nnunet_tracker.fold": "all"}
+        tags["nnunet_tracker.cv_group"] = "Dataset001_X|3d_fullres|nnUNetPlans"
+        made = client.create_run(number, tags=tags).info.run_id
+        client.set_terminated(made, "FINISHED")
+        (group,) = json.loads(run(foreign, "list", "--json").stdout)["experiments"]["old"]
+        assert group["finished_folds"] == ["fold_0", "fold_1", "fold_all"]
+        assert "0, 1, all" in run(foreign, "list").stdout
+        assert json.loads(run(foreign, "summarize", "-e", "old", "--json").stdout)["left_out_folds"] == []
 
     def test_dice_and_pseudo_dice_are_never_averaged_with_each_other(self, foreign: Settings) -> None:
         client = connect(Destination.of(foreign))
@@ -282,7 +338,7 @@ class TestRunsOfTheTracker:
         assert "fold_2 has dice" in result.stderr
         assert "must not be mixed" in result.stderr
         alone = json.loads(run(foreign, "summarize", "-e", "old", "--folds", "2", "--json").stdout)
-        assert alone["aggregate_metrics"] == {"cv_mean_fg_dice": 0.2, "cv_mean_dice_class_1": 0.2}
+        assert alone["aggregate_metrics"] == {"cv_mean_fg_dice": 0.2, "cv_mean_dice_label_1": 0.2}
 
     def test_a_group_whose_validation_was_logged_is_listed_with_dice(self, foreign: Settings) -> None:
         client = connect(Destination.of(foreign))

@@ -427,3 +427,17 @@ def test_labels_are_compared_alike_however_many_at_a_time(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "_COLUMNS_AT_ONCE", at_once)
     assert compared(*pair) == whole
     assert seen == {1: [2, 2, 2], 2: [2, 2, 2], 3: [2, 2, 2], 5: [4, 2], 7: [6]}[at_once]
+
+
+def test_it_is_had_as_rows_of_standings_or_of_differences() -> None:
+    both = compared(experiment("first", FIRST), experiment("second", SECOND))
+    standings = both.to_dataframe()
+    assert list(standings["experiment"]) == [one.experiment for one in both.standings]
+    assert list(standings["mean"]) == [one.mean for one in both.standings]
+    rows, (found,) = both.to_dataframe("differences"), foreground(both)
+    foregrounds = rows[rows["label"].isna()]
+    assert list(foregrounds["mean"]) == [found.mean]
+    assert list(foregrounds["ci95_low"]) == [found.interval.low]
+    assert list(foregrounds["ci95_high"]) == [found.interval.high]
+    assert "interval" not in rows
+    assert compared(experiment("first", FIRST)).to_dataframe().empty

@@ -13,6 +13,7 @@ from nnunet_assets.core.fold.journal import (
     Record,
     append_record,
     journal_path,
+    last_epoch,
     n_saved_epochs,
     read_records,
     readable_until_epoch,
@@ -217,3 +218,20 @@ def test_times_grow_whatever_is_done_to_the_clock_and_between_processes(path: An
     assert len(times) == 42
     assert times == sorted(set(times))
     assert times[-1] - ahead.time_ms < 1000  # and what has passed is not what the clock says
+
+
+def test_the_last_epoch_is_found_behind_any_number_of_validations_and_a_line_that_was_cut(path: Any) -> None:
+    assert last_epoch(path) is None
+    append_record(path, "start", {})
+    assert last_epoch(path) is None
+    write_journal(path, 3)
+    for _ in range(6):
+        append_record(path, "end", {"val_dice_mean": 0.5})
+    path.write_bytes(path.read_bytes() + b'0123abcd {"kind')
+    assert last_epoch(path).epoch == 2
+
+
+def test_the_last_epoch_of_a_long_journal_is_read_from_its_end(path: Any) -> None:
+    append_record(path, "start", {"params": {"text": "x" * 2_000_000}})
+    append_record(path, "epoch", {"val_loss": -0.5}, 7)
+    assert last_epoch(path).values == {"val_loss": -0.5}

@@ -4,12 +4,16 @@ from dataclasses import dataclass
 
 import pytest
 
+from nnunet_assets.core.fold.training_end import TrainingEnd
 from nnunet_assets.core.summary.fold_progress import FoldProgress
+
+ENDED = TrainingEnd()
 
 
 @dataclass(frozen=True)
 class Fold:
     fold: str
+    training: TrainingEnd = ENDED
 
 
 class Progress(FoldProgress):

@@ -1,11 +1,13 @@
 """Tables from a summary on the disk."""
 
+import io
 from pathlib import Path
 
 import pytest
 
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.core.summary.cross_validation import CVSummary, FoldResult
 from nnunet_assets.core.summary.summary_files import read_current_summary
 from nnunet_assets.core.verification.seals import seals_in
 from nnunet_assets.errors import ConfigError
@@ -68,6 +70,27 @@ def test_one_table_is_returned_and_written_where_a_file_is_named(summarized: Roo
     assert "\\label{tab:ours}" in latex
     with pytest.raises(ConfigError, match=r"cannot be written: .*Name another file\."):
         export_csv(summary, file / "below_a_file.csv")
+
+
+def test_an_open_file_takes_the_table(summarized: Roots, tmp_path: Path) -> None:
+    summary = read_current_summary(summarized, EXPERIMENT)
+    with (tmp_path / "table.csv").open("w", newline="") as file:
+        text = export_csv(summary, file)
+    assert (tmp_path / "table.csv").read_bytes().decode() == text
+    assert export_latex(summary, output=(written := io.StringIO())) == written.getvalue()
+
+
+def test_rows_by_fold_are_had_by_choice_and_of_what_was_built_by_hand_always(summarized: Roots) -> None:
+    summary = read_current_summary(summarized, EXPERIMENT)
+    assert export_csv(summary, rows="fold").startswith("fold,status,dice_mean,")
+    assert "Fold & " in export_latex(summary, rows="fold")
+    assert "Fold & " in export_latex(MEANS_ALONE, rows="fold")
+    by_hand = CVSummary("group", "name", {0: FoldResult(0, "run", "FINISHED", {1: 0.5}, val_loss=0.25)})
+    assert export_csv(by_hand).splitlines()[:2] == [
+        "fold,status,val_loss,ema_fg_dice,dice_class_1,run_id",
+        "0,FINISHED,0.25,,0.5,run",
+    ]
+    assert "Cross-validation results for group" in export_latex(by_hand)
 
 
 def test_fold_means_alone_have_tables_too() -> None:

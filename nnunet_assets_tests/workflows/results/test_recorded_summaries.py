@@ -21,7 +21,7 @@ from nnunet_assets.workflows.results.recorded_summaries import (
     find_summary,
     folder_record,
     log_cv_summary,
-    summarize_experiment,
+    summary_in_record,
 )
 from nnunet_assets_tests.cross_validation_builders import FOLDS, write_fold
 from nnunet_assets_tests.project_builders import write_project
@@ -170,27 +170,20 @@ class TestASummaryThatIsLogged:
         assert log_cv_summary(summary) == log_cv_summary(summary, settings=settings)
 
 
-class TestASummaryOfAScript:
-    def test_warns_of_what_is_left_out_and_reads_the_folder_that_is_named(
-        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(module, "project_settings", lambda: settings)
-        with pytest.warns(UserWarning, match="Left out: fold_2") as caught:
-            summary = summarize_experiment(EXPERIMENT.dataset, folds=[0, 1], results=settings.roots.results)
-        assert summary.completed_folds == ("fold_0", "fold_1")
-        assert caught[0].filename == __file__  # of the line of the script
+class TestASummaryInARecord:
+    def test_is_of_the_folder_that_is_named(self, settings: Settings) -> None:
+        found = summary_in_record(settings, EXPERIMENT.dataset, folds=[0, 1], results=settings.roots.results)
+        assert found.summary.completed_folds == ("fold_0", "fold_1")
+        assert found.left_out.startswith("Left out: fold_2")
 
-    def test_reads_mlflow_where_no_folder_is_named(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "project_settings", lambda: settings)
+    def test_is_of_mlflow_where_none_is(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         record = EarlierRecord(settings)
         asked = []
         monkeypatch.setattr(module, "mlflow_record", lambda *arguments: asked.append(arguments) or record)
         write_fold(EXPERIMENT.model_folder(settings.roots), "fold_1", {"d": (0.6, 0.5)})
-        with (
-            pytest.warns(UserWarning, match="Left out: fold_2"),
-            pytest.warns(UserWarning, match="The record is behind: it has another result of fold_1"),
-        ):
-            summarize_experiment(EXPERIMENT.dataset, tracking_uri="http://other")
+        found = summary_in_record(settings, EXPERIMENT.dataset, tracking_uri="http://other")
+        assert found.left_out.startswith("Left out: fold_2")
+        assert "The record is behind: it has another result of fold_1" in found.behind[0]
         assert asked == [(settings, "http://other")]
 
 
