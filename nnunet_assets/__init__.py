@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from nnunet_assets.api import (
         CVSummary,
         FoldResult,
+        TrackerConfig,
         accept,
         adopt,
         best,
@@ -55,6 +56,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CVSummary",
     "FoldResult",
+    "TrackerConfig",
     "__version__",
     "accept",
     "adopt",

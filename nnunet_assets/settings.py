@@ -23,8 +23,11 @@ from nnunet_assets.processes.variables import (
     CHILD_VARIABLES_VARIABLE,
     FOLDERS,
     MLFLOW_UI_VARIABLE,
+    NO,
     PROJECT_VARIABLE,
     SHARE_FILES_VARIABLE,
+    TRACKS_FILES_VARIABLE,
+    TRACKS_VARIABLE,
     TRUSTED_CODE_VARIABLE,
     YES,
     VariableProblem,
@@ -48,6 +51,8 @@ class Settings:
         tracking_experiment: The MLflow experiment of all runs; None: each dataset has its own, of its name.
         artifacts: Where MLflow's artifacts go when the tracking store is the project's own SQLite file.
         share_files: Whether files (logs, plans, case tables) may go to a tracking server on another machine.
+        tracks: Whether folds, summaries and the like get runs in MLflow.
+        tracks_files: Whether files go along; metrics, parameters and tags do anyway.
         checkpoints_mb: The largest checkpoint that is uploaded to MLflow, in megabytes; 0: none is.
         trusted_code: What plans may name beside nnU-Net's own code.
         child_variables: What processes that run nnU-Net get of the environment beside what they need.
@@ -61,6 +66,8 @@ class Settings:
     tracking_experiment: str | None
     artifacts: Path
     share_files: bool
+    tracks: bool
+    tracks_files: bool
     checkpoints_mb: float
     trusted_code: frozenset[str]
     child_variables: tuple[str, ...]
@@ -94,6 +101,8 @@ class Settings:
             tracking_experiment=variables.get("MLFLOW_EXPERIMENT_NAME") or None,
             artifacts=data / "mlartifacts",
             share_files=variables.get(SHARE_FILES_VARIABLE, "").lower() in YES,
+            tracks=variables.get(TRACKS_VARIABLE, "").lower() not in NO,
+            tracks_files=variables.get(TRACKS_FILES_VARIABLE, "").lower() not in NO,
             checkpoints_mb=float(variables.get(CHECKPOINTS_VARIABLE) or 0),
             trusted_code=trusted_code(variables),
             child_variables=listed(variables.get(CHILD_VARIABLES_VARIABLE, "")),

@@ -29,6 +29,7 @@ from nnunet_assets.declarations.found_ensembles_config import FoundEnsemblesConf
 from nnunet_assets.declarations.named_experiment import experiment_named, folds_named
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.declarations.splits_config import GroupsConfig, SplitsConfig
+from nnunet_assets.declarations.tracking_config import TrackingConfig
 from nnunet_assets.declarations.variant_config import VariantConfig
 from nnunet_assets.declarations.watch_config import WatchConfig
 from nnunet_assets.jobs import build_jobs
@@ -150,7 +151,7 @@ def test_the_table_of_variables_is_what_the_settings_read() -> None:
     used = {node.id for node in ast.walk(source) if isinstance(node, ast.Name)}
     texts |= {str(value) for name, value in vars(variables).items() if name in used}
     texts |= {*variables.FOLDERS} if "FOLDERS" in used else set()
-    read = {text for text in texts if re.fullmatch(r"(NNUNET_ASSETS|nnUNet|MLFLOW|DAGSTER)_\w+", text)}
+    read = {text for text in texts if re.fullmatch(r"(NNUNET_ASSETS|NNUNET_TRACKER|nnUNet|MLFLOW|DAGSTER)_\w+", text)}
     assert {code_in(row[0])[0] for row in table("Environment variables")} == read
 
 
@@ -164,6 +165,8 @@ def test_each_of_these_variables_changes_something(variable: str) -> None:
 
     values = {
         SHARE_FILES_VARIABLE: ("0", "1"),
+        variables.TRACKS_VARIABLE: ("0", "1"),
+        variables.TRACKS_FILES_VARIABLE: ("no", "yes"),
         CHECKPOINTS_VARIABLE: ("1", "2"),
         CHILD_VARIABLES_VARIABLE: ("A", "B_*"),
     }
@@ -206,6 +209,7 @@ def _texts(files: list[Path]) -> Iterator[str]:
         ("`nnunet_assets.components.Ensemble`", {"": EnsembleConfig}),
         ("`watch`", {"": WatchConfig}),
         ("`engine`", {"": ProjectEngine}),
+        ("`tracking`", {"": TrackingConfig}),
         ("`variant`", {"": VariantConfig}),
     ],
 )

@@ -14,10 +14,12 @@ from nnunet_assets.api.results import accept, compare, evaluate, summarize, veri
 from nnunet_assets.api.tracked import export_csv, export_latex, log_cv_summary, summarize_experiment
 from nnunet_assets.core.summary.cross_validation import CVSummary, FoldResult
 from nnunet_assets.workflows.fold.tracked_trainer import create_tracked_trainer
+from nnunet_assets.workflows.fold.tracker_config import TrackerConfig
 
 __all__ = [
     "CVSummary",
     "FoldResult",
+    "TrackerConfig",
     "accept",
     "adopt",
     "best",

@@ -35,7 +35,7 @@ def summarize(experiment: str, *, track: bool = True, project: Path | str | None
     settings = settings_of(project)
     declared = read_project(settings.project)
     config = declared.experiment(experiment)
-    destination = Destination.of(settings) if track else None
+    destination = Destination.of(settings).declared(config) if track else None
     return make_summary(settings.roots, config.identity, declared.folds_of(config), destination=destination)
 
 

@@ -31,6 +31,7 @@ from nnunet_assets.declarations.fields import (
 from nnunet_assets.declarations.found_ensembles_config import FoundEnsemblesConfig
 from nnunet_assets.declarations.registered import RegisteredDeclaration
 from nnunet_assets.declarations.splits_config import SplitsConfig
+from nnunet_assets.declarations.tracking_config import TrackingConfig
 from nnunet_assets.declarations.tunable_trainers import problem_with_choices
 from nnunet_assets.declarations.variant_config import VariantConfig
 from nnunet_assets.declarations.watch_config import WatchConfig
@@ -164,6 +165,8 @@ class ExperimentConfig(RegisteredDeclaration):
     """What else is written down while the folds train, such as panels of slices. Absent: nothing."""
     engine: EngineConfig | None = None
     """Where its folds train, and with what, over what engine.yaml says. Absent: as the project."""
+    tracking: TrackingConfig | None = None
+    """Its runs in MLflow: whether there are any, with tags, a name and notes of your own. Absent: as the project's."""
     owners: Owners = []
     """Who answers for the experiment: e-mail addresses or team:NAME."""
     description: str = ""

@@ -27,10 +27,14 @@ SHARE_FILES_VARIABLE = "NNUNET_ASSETS_SHARE_FILES"
 CHECKPOINTS_VARIABLE = "NNUNET_ASSETS_TRACK_CHECKPOINTS_MB"
 CHILD_VARIABLES_VARIABLE = "NNUNET_ASSETS_CHILD_VARIABLES"
 TRUSTED_CODE_VARIABLE = "NNUNET_ASSETS_TRUSTED_CODE"
+TRACKS_VARIABLE = "NNUNET_TRACKER_ENABLED"
+TRACKS_FILES_VARIABLE = "NNUNET_TRACKER_LOG_ARTIFACTS"
+"""The words of nnunet-tracker, whose users have them in their scripts."""
 FOLDS_PER_GPU_VARIABLE = "NNUNET_ASSETS_FOLDS_PER_GPU"
 FOLDS_AT_ONCE_VARIABLE = "NNUNET_ASSETS_FOLDS_AT_ONCE"
 
 YES = ("1", "true", "yes")
+NO = ("0", "false", "no")
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,9 @@ _RULES: Mapping[str, _Rule] = {
     "nnUNet_nps": _whole_number(0),
     FOLDS_PER_GPU_VARIABLE: _whole_number(1),
     FOLDS_AT_ONCE_VARIABLE: _whole_number(1),
-    SHARE_FILES_VARIABLE: _one_of((*YES, "0", "false", "no"), any_case=True),
+    SHARE_FILES_VARIABLE: _one_of((*YES, *NO), any_case=True),
+    TRACKS_VARIABLE: _one_of((*YES, *NO), any_case=True),
+    TRACKS_FILES_VARIABLE: _one_of((*YES, *NO), any_case=True),
     CHECKPOINTS_VARIABLE: _megabytes,
     CHILD_VARIABLES_VARIABLE: _names,
 }

@@ -22,6 +22,7 @@ from nnunet_assets.project_folder.instance_state import pool_limit_of
 from nnunet_assets.resources.asset_values import VALUES_KEY
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.fold.chosen_engine import chosen_engine, is_trained_here
 from nnunet_assets.workflows.fold.train import AskedNow, fold_request, train_fold
 
@@ -78,6 +79,13 @@ class FoldRunConfig(dg.Config):
         description="Stop after the last epoch that leaves time to validate, in so many minutes; empty: as declared.",
     )
 
+    track: bool = Field(
+        default=True,
+        description="Whether MLflow gets to know of this training; where YAML or a variable has it off, it stays off.",
+    )
+    track_files: bool = Field(
+        default=True, description="Whether files (logs, plans, curves) go to its MLflow run too; likewise."
+    )
     despite_changes: bool = Field(
         default=False,
         description="Go on with a fold that another minor version of nnU-Net began; both are recorded.",
@@ -85,7 +93,12 @@ class FoldRunConfig(dg.Config):
 
     def asked_now(self) -> AskedNow:
         """Returns what the run asks for, without Dagster's types."""
-        return AskedNow(**{**dict(self), "device": self.device.value if self.device else None})
+        asked = {name: value for name, value in self if name not in ("track", "track_files")}
+        return AskedNow(**{**asked, "device": self.device.value if self.device else None})
+
+    def tracked_at(self, destination: Destination) -> Destination:
+        """Returns where the run of the fold goes, if anywhere."""
+        return destination.switched(runs=self.track, files=self.track_files)
 
 
 def build_fold_model(
@@ -190,7 +203,7 @@ def materialize_fold(
             trained = train_fold(
                 settings,
                 request,
-                destination_of(mlflow, settings),
+                run_config.tracked_at(destination_of(mlflow, settings).declared(config)),
                 LogProgress(context.log, relays=not is_here),
                 environment={**shared, **pipes},
                 retrain=asked.retrain,

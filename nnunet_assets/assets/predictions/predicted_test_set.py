@@ -75,7 +75,7 @@ def build_test_predictions(
                     **settings.child_environment(),
                 },
                 progress=LogProgress(context.log),
-                destination=destination_of(mlflow, settings),
+                destination=destination_of(mlflow, settings).declared(config),
                 dagster_run_id=context.run.run_id,
             )
         context.log.info(found.headline)

@@ -43,7 +43,8 @@ def build_cv_figures(
     ) -> dg.MaterializeResult:
         settings = project.settings
         with shown_as_failure():
-            exported = export_figures(settings.roots, experiment, dataset, destination_of(mlflow, settings))
+            destination = destination_of(mlflow, settings).declared(config)
+            exported = export_figures(settings.roots, experiment, dataset, destination)
         previews = exported.previews_png.items()
         return dg.MaterializeResult(
             value=read_value(AssetPlace(settings, key.path)),

@@ -45,7 +45,7 @@ def build_cv_report(
         settings = project.settings
         with shown_as_failure():
             exported = export_cv_report(
-                settings.roots, experiment, dataset, settings.places, destination_of(mlflow, settings)
+                settings.roots, experiment, dataset, settings.places, destination_of(mlflow, settings).declared(config)
             )
         return page_result(exported, context.log)
 

@@ -70,7 +70,7 @@ def build_cv_summary(
                 settings.roots,
                 experiment,
                 folds,
-                destination=destination_of(mlflow, settings),
+                destination=destination_of(mlflow, settings).declared(config),
                 dagster_run_id=context.run.run_id,
             )
         summary = made.summary

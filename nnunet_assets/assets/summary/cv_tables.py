@@ -38,7 +38,7 @@ def build_cv_tables(*, config: ExperimentConfig | EnsembleConfig, group: str) ->
     ) -> dg.MaterializeResult:
         settings = project.settings
         with shown_as_failure():
-            exported = export_tables(settings.roots, experiment, destination_of(mlflow, settings))
+            exported = export_tables(settings.roots, experiment, destination_of(mlflow, settings).declared(config))
         return dg.MaterializeResult(
             value=dict(exported.files),
             data_version=dg.DataVersion(exported.digest),

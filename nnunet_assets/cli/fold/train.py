@@ -169,7 +169,7 @@ def _train(flags: "Flags", progress: "Progress", shown: dict[str, Any], at_work:
         shown |= {"from_run": flags.from_run, "changes": [asdict(change) for change in changes]}
         progress.say("\n".join(rerun.in_words(changes)))
         rerun.check(changes, accepted=flags.despite_changes)
-    destination = None if flags.tracker_disable else Destination.of(settings)
+    destination = None if flags.tracker_disable else Destination.of(settings).declared(config)
     trained = train_from_there(
         settings,
         request,

@@ -4,8 +4,11 @@ Read from the initialized trainer itself and not from nnU-Net's defaults, so tha
 it really does. The keys are the contract: `tracking.store.names.search_tags` reads some of them.
 """
 
+import ast
+import inspect
 import math
 import os
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
@@ -15,6 +18,7 @@ from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.trainer.devices import device_name
+from nnunet_assets.processes.machine.processor import processor_name
 
 PACKAGES = ("nnunet_assets", "nnunetv2", "torch", "numpy", "dynamic_network_architectures", "batchgeneratorsv2")
 
@@ -42,7 +46,7 @@ def training_parameters(
         "trainer": lambda: _own_settings(trainer),
         "data": lambda: _data(trainer),
         "architecture": lambda: {**configuration["architecture"], **_network(trainer)},
-        "optimizer": lambda: _optimizer(trainer.optimizer),
+        "optimizer": lambda: {**_optimizer(trainer.optimizer), **_gradient_clipping(trainer)},
         "lr_scheduler": lambda: _described(trainer.lr_scheduler, leave_out=("optimizer",)),
         "loss": lambda: _loss(trainer.loss),
         "augmentation": lambda: _augmentation(trainer),
@@ -117,6 +121,25 @@ def _optimizer(optimizer: Any) -> dict[str, Any]:
     return {"class": type(optimizer).__name__, **settings}
 
 
+def _gradient_clipping(trainer: NnunetTrainer) -> dict[str, float]:
+    """Returns the norm at which gradients are clipped; nothing where the trainer's `train_step` does not say it.
+
+    nnU-Net has it as a number in its code, and nowhere else.
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(type(trainer).train_step)))
+    except (OSError, TypeError, SyntaxError, AttributeError):
+        return {}
+    clips = [
+        call.args[1]
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("clip_grad_norm_") and len(call.args) > 1
+    ]
+    norms = {clip.value if isinstance(clip, ast.Constant) else None for clip in clips}
+    norm = norms.pop() if len(norms) == 1 else None
+    return {"gradient_clipping": float(norm)} if isinstance(norm, int | float) else {}
+
+
 def _loss(loss: Any) -> dict[str, Any]:
     """Returns what is computed on each output; nnU-Net's wrapper of deep supervision becomes the outputs' weights."""
     inner = getattr(loss, "loss", None)
@@ -172,7 +195,7 @@ def _device(trainer: NnunetTrainer) -> dict[str, Any]:
         "torch_threads": torch.get_num_threads(),
     }
     if device.type != "cuda":
-        return found
+        return {**found, "processor": processor_name()} if device.type == "cpu" else found
     return {
         **found,
         "cuda": torch.version.cuda,

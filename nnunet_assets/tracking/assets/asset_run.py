@@ -17,6 +17,7 @@ from nnunet_assets.tracking.store.client import connect, get_or_create_experimen
 from nnunet_assets.tracking.store.cross_validation_run import make_run, nest_folds, run_by_tags
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.run_times import later_than
+from nnunet_assets.tracking.store.run_words import RunWords
 from nnunet_assets.tracking.store.server_errors import explain, explained
 
 if TYPE_CHECKING:
@@ -95,19 +96,25 @@ def bring_up_to_date(
         dagster_run_id: The Dagster run that makes what is shown; None where none does.
     """
     sent = files if destination.takes_files else ()
-    if run.metrics is None and not sent:
+    if not destination.is_on or (run.metrics is None and not sent):
         return TrackedRun()
     try:
         client = connect(destination)
         with explained(client.tracking_uri, "" if run.metrics is None else f"{run.subject} is not in MLflow."):
             experiment_id = get_or_create_experiment(client, destination.experiment_of(run.dataset), destination)
-            run_id, at_ms = _show(client, experiment_id, run, dagster_run_id)
+            run_id, at_ms = _show(client, experiment_id, _in_words(run, destination.words), dagster_run_id)
             for file in sent:
                 client.log_artifact(run_id, str(file), folder)
             client.set_terminated(run_id, "FINISHED", at_ms)
     except Exception as error:  # noqa: BLE001 (whatever a tracking server may do, what was computed stands)
         return TrackedRun(problem=explain(error, destination.tracking_uri).sentence)
     return TrackedRun(run_id, destination.run_url(experiment_id, run_id))
+
+
+def _in_words(run: AssetRun, words: RunWords) -> AssetRun:
+    """Returns the run with what the user says of it."""
+    kind = run.name.rpartition(" ")[2]
+    return replace(run, name=words.name(run.name, kind), tags={**words.all_tags(), **run.tags})
 
 
 def _show(client: "MlflowClient", experiment_id: str, run: AssetRun, dagster_run_id: str | None) -> tuple[str, int]:

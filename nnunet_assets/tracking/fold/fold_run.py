@@ -199,6 +199,9 @@ def ending_metrics(records: Iterable[Record], manifest: Manifest | None) -> dict
         names.TRAINING_SECONDS: training_seconds,
         names.TRAINING_HOURS: training_seconds / 3600,
     }
+    losses = [loss for values in epochs.values() if (loss := values.get(names.VAL_LOSS)) is not None]
+    if losses:
+        metrics[names.BEST_VAL_LOSS] = min(losses)
     emas = [(values.get(names.PSEUDO_DICE_EMA), epoch) for epoch, values in epochs.items()]
     defined = [(ema, -epoch) for ema, epoch in emas if ema is not None]
     if defined:

@@ -148,7 +148,8 @@ class RunWriter:
         if self._pseudonyms:
             params, tags = self._pseudonyms.hidden(params), self._pseudonyms.hidden(tags)
         write_json_atomically(params_path(self._folder), params)
-        run.add_files([str(params_path(self._folder).relative_to(self._folder))])
+        if self._destination.sends_files:
+            run.add_files([str(params_path(self._folder).relative_to(self._folder))])
         rest = f"; whole in {names.PARAMS_FILE}"
         texts = {key: names.cut(text, names.MAX_PARAM_LENGTH, rest) for key, text in names.flattened(params).items()}
         logged = client.get_run(run.run_id).data.params

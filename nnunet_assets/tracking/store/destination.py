@@ -1,15 +1,18 @@
 """The one value that says where tracking goes, and what of it may leave this machine."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from nnunet_assets.core.text.postgres_url import is_postgres, read_postgres_url
+from nnunet_assets.declarations.config import ExperimentConfig
+from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.pseudonyms import Pseudonyms
+from nnunet_assets.tracking.store.run_words import RunWords
 from nnunet_assets.tracking.store.server_errors import scheme
 
 
@@ -26,6 +29,9 @@ class Destination:
         preprocessed: nnU-Net's preprocessed folder, whose splits say what a case id is; None: none is known.
         ui: Where a browser finds the runs; None: at `tracking_uri`.
         experiment: The MLflow experiment of all runs; None: each dataset has its own, of its name.
+        is_on: Whether folds, summaries and the like get runs there.
+        sends_files: Whether files go along, wherever it is.
+        words: What users say of their runs.
     """
 
     tracking_uri: str
@@ -34,6 +40,9 @@ class Destination:
     preprocessed: Path | None = None
     ui: str | None = None
     experiment: str | None = None
+    is_on: bool = True
+    sends_files: bool = True
+    words: RunWords = field(default_factory=RunWords)
 
     @classmethod
     def of(cls, settings: Settings, tracking_uri: str | None = None) -> "Destination":
@@ -51,12 +60,29 @@ class Destination:
             settings.roots.preprocessed,
             settings.tracking_ui if is_own else None,
             settings.tracking_experiment,
+            settings.tracks,
+            settings.tracks_files,
         )
+
+    def declared(self, experiment: ExperimentConfig | EnsembleConfig) -> "Destination":
+        """Returns where the runs of an experiment go, and what its declaration says of them."""
+        tracking = experiment.tracking if isinstance(experiment, ExperimentConfig) else None
+        if tracking is None:
+            return self
+        return replace(
+            self.switched(runs=tracking.enabled, files=tracking.files),
+            words=RunWords(tracking.run_name, tracking.tags, tracking.notes),
+        )
+
+    def switched(self, *, runs: bool | None = None, files: bool | None = None) -> "Destination":
+        """Returns it without runs, or without files, where that is said; what is off already stays off."""
+        is_on, sends_files = self.is_on and runs is not False, self.sends_files and files is not False
+        return replace(self, is_on=is_on, sends_files=sends_files)
 
     @property
     def takes_files(self) -> bool:
         """Whether files go there, which name cases or show slices of them."""
-        return self.share_files or is_local(self.tracking_uri)
+        return self.sends_files and (self.share_files or is_local(self.tracking_uri))
 
     def pseudonyms(self, dataset: str | None) -> Pseudonyms | None:
         """Returns what hides the cases of a dataset, paths and hosts; None where nothing leaves this machine."""

@@ -90,6 +90,8 @@ OPTIMIZER = "nnunet_assets.optimizer"
 SEED = "nnunet_assets.seed"
 PRETRAINED = "nnunet_assets.pretrained"
 """`yes` or `no`."""
+AUGMENTATION = "nnunet_assets.augmentation"
+"""`yes` or `no`: whether training cases are changed at random before they are shown to the network."""
 
 # Series of an epoch that a fold's figures are computed from.
 PSEUDO_DICE_EMA = "pseudo_dice_ema"
@@ -109,6 +111,9 @@ EPOCHS_TRAINED = "epochs_trained"
 PEAK_MEMORY = "peak_memory_KIND_bytes"
 BEST_EPOCH = "best_epoch"
 BEST_PSEUDO_DICE_EMA = "best_pseudo_dice_ema"
+VAL_LOSS = "val_loss"
+"""Series of an epoch."""
+BEST_VAL_LOSS = "best_val_loss"
 
 # Metrics of the machine while a fold trains.
 SYSTEM_CPU, SYSTEM_MEMORY = fold_samples.SYSTEM_CPU, fold_samples.SYSTEM_MEMORY
@@ -306,7 +311,17 @@ def search_tags(params: Mapping[str, Any]) -> dict[str, str]:
     found = {tag: params.get(group, {}).get(key) for tag, (group, key) in wanted.items()}
     if "options" in params:
         found[PRETRAINED] = "yes" if params["options"].get("pretrained_weights") else "no"
+    steps = params.get("augmentation", {})
+    if steps and "unknown" not in steps:
+        found[AUGMENTATION] = "yes" if any(map(_is_random, steps.items())) else "no"
     return {tag: str(value) for tag, value in found.items() if value is not None}
+
+
+def _is_random(step: tuple[str, Any]) -> bool:
+    """Says whether a step of the training's transforms changes cases at random; nnU-Net's spatial one has no chance."""
+    name, settings = step
+    is_spatial = name.endswith(("SpatialTransform", "MirrorTransform"))
+    return is_spatial or (isinstance(settings, Mapping) and "apply_probability" in settings)
 
 
 def fold_tags(

@@ -59,7 +59,7 @@ def adopt(settings: Settings, folder: Path, destination: Destination | None) -> 
         adopted.append(found)
         if not _is_in_project(settings, found):
             remember_place(settings.data, found.folder)
-        if destination:
+        if destination and destination.is_on:
             tracking[fold] = back_fill(destination, found)
     to_record, remarks = _to_record(settings, adopted)
     return AdoptionReport(adopted, tracking, refused, to_record, remarks)

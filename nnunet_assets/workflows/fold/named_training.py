@@ -60,7 +60,7 @@ class Training:
         return train_from_there(
             self.settings,
             request,
-            self.destination,
+            self.destination.declared(config) if self.destination else None,
             self.progress,
             retrain=self.asked.retrain,
             continue_training=self.continue_training,
@@ -107,7 +107,8 @@ class Training:
         expected = list(dict.fromkeys([*self._folds_of(config), *wanted]))
         made = None
         if trained:
-            made = make_summary(self.settings.roots, identity, expected, destination=self.destination)
+            there = self.destination.declared(config) if self.destination else None
+            made = make_summary(self.settings.roots, identity, expected, destination=there)
             self.progress.say(f"{identity.title}: {made.summary.headline()}.")
         if failed:
             raise _failure(identity, failed, made) from next(iter(failed.values()))

@@ -10,22 +10,26 @@ from typing import Any, Protocol, TypeVar
 from nnunet_assets.core.files.layout import OWN_FOLDER, REQUEST_FILE, Experiment
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records, truncate_after_epoch
 from nnunet_assets.core.training.training_options import TrainingOptions
-from nnunet_assets.errors import FoldError, NnunetAssetsError
+from nnunet_assets.errors import ConfigError, FoldError, NnunetAssetsError, value_errors_too
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.trainer.parameters import training_parameters
 from nnunet_assets.nnunet.trainer.trainer import label_names
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger
 from nnunet_assets.nnunet.training.validation_series import validation_series
-from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import FOLD, experiment_tags
 from nnunet_assets.tracking.store.run_names import fold_run_name
+from nnunet_assets.workflows.fold.tracker_config import TrackerConfig
 
 Trainer = TypeVar("Trainer")
 
 
-def create_tracked_trainer(base: type[Trainer]) -> type[Trainer]:
+TRACKED = "_nnunet_assets_tracked"
+"""Attribute of a tracked class: the class that it was made of."""
+
+
+def create_tracked_trainer(base: type[Trainer], config: TrackerConfig | None = None) -> type[Trainer]:
     """Returns a trainer class that trains as `base` does and logs to MLflow; name and arguments are those of `base`.
 
     Its folder, its checkpoints and all that nnU-Net does with them are therefore those of `base`. The run goes where
@@ -33,12 +37,34 @@ def create_tracked_trainer(base: type[Trainer]) -> type[Trainer]:
     scores of the validation cases once `perform_actual_validation` was called. A server that is down never stops a
     training: what waits lies in the fold's folder, and `nnunet-assets sync` sends it. On several GPUs only rank 0 logs.
 
+    A class that is tracked already is returned as it is. Where nothing is to be tracked (`NNUNET_TRACKER_ENABLED=0`),
+    that which is not is returned.
+
     Args:
         base: nnUNetTrainer, or a class derived from it.
+        config: Where to, and whether; None: as the environment says.
 
     Raises:
+        TypeError: It is no class.
+        ConfigError: It is no trainer of nnU-Net; a `ValueError` too.
         FoldError: When the training starts in the folder of a fold that a project of this package trains.
     """
+    if not isinstance(base, type):
+        raise TypeError(f"create_tracked_trainer takes a class, such as nnUNetTrainer, and got {base!r}.")
+    with value_errors_too():
+        if not callable(getattr(base, "run_training", None)):
+            raise ConfigError(
+                f"{base.__name__} is no trainer of nnU-Net: it has no run_training. Give nnUNetTrainer, or a class that "
+                "derives from it."
+            )
+        chosen = config or TrackerConfig.from_env()
+    if not chosen.enabled:
+        untracked: type[Trainer] = vars(base).get(TRACKED, base)
+        return untracked
+    return base if hasattr(base, TRACKED) else _tracked_class(base, config)
+
+
+def _tracked_class(base: type[Trainer], config: TrackerConfig | None) -> type[Trainer]:
     nnunet_trainer: Any = base
 
     class TrackedTrainer(nnunet_trainer):  # type: ignore[misc] # its base is known when it is made
@@ -53,7 +79,7 @@ def create_tracked_trainer(base: type[Trainer]) -> type[Trainer]:
         def on_train_start(self) -> None:
             super().on_train_start()  # which forks workers: threads come afterwards
             if self.local_rank == 0:
-                self.tracking = _Tracking(self)
+                self.tracking = _Tracking(self, config or TrackerConfig.from_env())
 
         def perform_actual_validation(self, save_probabilities: bool = False) -> None:
             with _failures_tracked(self):
@@ -63,6 +89,7 @@ def create_tracked_trainer(base: type[Trainer]) -> type[Trainer]:
 
     for attribute in ("__name__", "__qualname__", "__module__", "__doc__"):
         setattr(TrackedTrainer, attribute, getattr(base, attribute))
+    setattr(TrackedTrainer, TRACKED, base)
     return TrackedTrainer
 
 
@@ -85,7 +112,7 @@ class _Tracked(NnunetTrainer, Protocol):
 class _Tracking:
     """The journal of one training and the thread that sends it."""
 
-    def __init__(self, trainer: NnunetTrainer) -> None:
+    def __init__(self, trainer: NnunetTrainer, config: TrackerConfig) -> None:
         self._folder = Path(trainer.output_folder)
         if (self._folder / OWN_FOLDER / REQUEST_FILE).exists():
             raise FoldError(
@@ -98,7 +125,7 @@ class _Tracking:
             trainer=type(trainer).__name__,
             plans=trainer.plans_manager.plans_name,
         )
-        self._tracker = self._start_tracker()
+        self._tracker = self._start_tracker(config.destination())
         self._logger = self._open_journal(trainer)
         trainer.logger.loggers.append(self._logger)
         # A training that is never validated is over when its process is.
@@ -117,8 +144,7 @@ class _Tracking:
         self._logger.close()
         self._tracker.__exit__(type(error) if error else None, error, None)
 
-    def _start_tracker(self) -> FoldTracker:
-        destination = Destination.of(Settings.from_environment())
+    def _start_tracker(self, destination: Destination) -> FoldTracker:
         tracker = FoldTracker(
             destination,
             experiment_name=destination.experiment_of(self._experiment.dataset),

@@ -212,7 +212,9 @@ def train_fold(
             )
 
         outcome, report = (
-            tracked(train, settings, request, destination, progress, engine=engine) if destination else (train(), None)
+            tracked(train, settings, request, destination, progress, engine=engine)
+            if destination and destination.is_on
+            else (train(), None)
         )
     return TrainedFold(
         request=request,
@@ -258,8 +260,8 @@ def tracked(
         destination,
         experiment_name=destination.experiment_of(request.experiment.dataset),
         fold_folder=place.folder,
-        tags={**tags, **machine},
-        run_name=fold_run_name(request.experiment, request.fold),
+        tags={**destination.words.all_tags(), **tags, **machine},
+        run_name=destination.words.name(fold_run_name(request.experiment, request.fold), request.fold),
     ) as tracker:
         try:
             with SystemSampler(place.folder, n_gpus) if is_here else nullcontext():

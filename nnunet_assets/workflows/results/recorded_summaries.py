@@ -233,7 +233,8 @@ def log_cv_summary(
     if isinstance(summary, CvSummary) and not summary.bootstrap:
         # Without intervals the run would lose those that it shows.
         summary = _with_intervals(settings, summary)
-    destination = Destination.of(settings, tracking_uri)
+    # Whoever asks for it by name wants it, whatever is switched off.
+    destination = replace(Destination.of(settings, tracking_uri), is_on=True)
     if experiment_name:
         destination = replace(destination, experiment=experiment_name)
     return bring_up_to_date(destination, summary_run(experiment, summary)).known_id()

@@ -1,5 +1,6 @@
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from nnunet_assets.tracking.assets.asset_run import AssetRun, TrackedRun, bring_
 from nnunet_assets.tracking.assets.asset_runs import summary_run
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.tracking.store.run_words import RunWords
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port
 
 pytestmark = MLFLOW_WARNINGS
@@ -140,3 +142,16 @@ def test_a_user_may_choose_one_experiment_for_all(client: Any, destination: Dest
     bring_up_to_date(chosen, FLAT.showing({"dice": 0.8}))
     (run,) = all_runs(client)
     assert client.get_experiment(run.info.experiment_id).name == "Everything"
+
+
+def test_what_users_say_of_their_runs_is_in_it(client: Any, destination: Destination) -> None:
+    words = RunWords("baseline", {"approach": "plain"}, "*why*")
+    shown(replace(destination, words=words), {"dice_mean_pooled": 0.8})
+    (run,) = all_runs(client)
+    assert run.info.run_name == "cv baseline"
+    assert (run.data.tags["approach"], run.data.tags["mlflow.note.content"]) == ("plain", "*why*")
+
+
+def test_where_tracking_is_off_nothing_is_asked(tmp_path: Path) -> None:
+    off = Destination("http://127.0.0.1:1", tmp_path, is_on=False)
+    assert bring_up_to_date(off, FLAT.showing({"dice_mean_pooled": 0.8})) == TrackedRun()

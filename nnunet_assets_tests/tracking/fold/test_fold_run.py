@@ -12,7 +12,7 @@ from nnunet_assets_tests.builders import build_manifest
 
 
 def epoch(number: int, seconds: float, ema: float | None) -> Record:
-    values: dict[str, Any] = {"epoch_seconds": seconds, "pseudo_dice_ema": ema}
+    values: dict[str, Any] = {"epoch_seconds": seconds, "pseudo_dice_ema": ema, "val_loss": ema and -ema}
     return Record("epoch", 1000 + number, number, values)
 
 
@@ -32,6 +32,7 @@ def test_an_unfinished_fold_shows_its_time_and_the_first_of_its_best_epochs() ->
         "training_hours": 2.0,
         "best_epoch": 2.0,
         "best_pseudo_dice_ema": 0.7,
+        "best_val_loss": -0.7,
     }
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_assets.errors import ConfigError
+from nnunet_assets.workflows.fold.tracked_trainer import create_tracked_trainer
+from nnunet_assets.workflows.fold.tracker_config import TrackerConfig
 from nnunet_assets_tests.nnunet_in_process import SPAWNED_IN_THREADS
 from nnunet_assets_tests.tracking.folds import Tracked
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
@@ -76,3 +79,37 @@ def test_the_result_is_nnunets_own(trained: tuple[PhantomProject, Path]) -> None
 
     checkpoint = torch.load(model / "fold_0" / "checkpoint_final.pth", weights_only=False, map_location="cpu")
     assert checkpoint["trainer_name"] == "nnUNetTrainer"
+
+
+class Base:
+    def run_training(self) -> str:
+        return "trained"
+
+
+class TestWhatIsTracked:
+    @pytest.fixture(autouse=True)
+    def _a_project(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("NNUNET_TRACKER_ENABLED", raising=False)
+        monkeypatch.setenv("NNUNET_ASSETS_PROJECT", str(tmp_path))
+
+    def test_is_a_trainer_of_nnunet_or_refused(self) -> None:
+        with pytest.raises(TypeError, match="takes a class, such as nnUNetTrainer, and got <"):
+            create_tracked_trainer(Base())  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="dict is no trainer of nnU-Net: it has no run_training") as caught:
+            create_tracked_trainer(dict)
+        assert isinstance(caught.value, ConfigError)
+
+    def test_is_tracked_once(self) -> None:
+        tracked = create_tracked_trainer(Base)
+        assert issubclass(tracked, Base)
+        assert tracked is not Base
+        assert create_tracked_trainer(tracked) is tracked
+        derived = type("Derived", (tracked,), {})
+        assert create_tracked_trainer(derived) is derived
+
+    def test_is_nothing_where_tracking_is_off(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        tracked, off = create_tracked_trainer(Base), TrackerConfig("sqlite:////x.db", enabled=False)
+        assert create_tracked_trainer(Base, config=off) is Base
+        assert create_tracked_trainer(tracked, off) is Base
+        monkeypatch.setenv("NNUNET_TRACKER_ENABLED", "0")
+        assert create_tracked_trainer(Base) is Base
