@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from nnunet_assets.api import (
         CVSummary,
         FoldResult,
+        Tracker,
         TrackerConfig,
         accept,
         adopt,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         evaluate,
         export_csv,
         export_latex,
+        get_run_url,
         import_dataset,
         list_experiments,
         log_cv_summary,
@@ -56,6 +58,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CVSummary",
     "FoldResult",
+    "Tracker",
     "TrackerConfig",
     "__version__",
     "accept",
@@ -72,6 +75,7 @@ __all__ = [
     "evaluate",
     "export_csv",
     "export_latex",
+    "get_run_url",
     "import_dataset",
     "list_experiments",
     "log_cv_summary",

@@ -12,6 +12,7 @@ from nnunet_assets.api.model import best, ensemble, package, predict
 from nnunet_assets.api.registry import clear_models, models, promote, register
 from nnunet_assets.api.results import accept, compare, evaluate, summarize, verify
 from nnunet_assets.api.tracked import export_csv, export_latex, log_cv_summary, summarize_experiment
+from nnunet_assets.api.tracker import Tracker, get_run_url
 from nnunet_assets.core.summary.cross_validation import CVSummary, FoldResult
 from nnunet_assets.workflows.fold.tracked_trainer import create_tracked_trainer
 from nnunet_assets.workflows.fold.tracker_config import TrackerConfig
@@ -19,6 +20,7 @@ from nnunet_assets.workflows.fold.tracker_config import TrackerConfig
 __all__ = [
     "CVSummary",
     "FoldResult",
+    "Tracker",
     "TrackerConfig",
     "accept",
     "adopt",
@@ -34,6 +36,7 @@ __all__ = [
     "evaluate",
     "export_csv",
     "export_latex",
+    "get_run_url",
     "import_dataset",
     "list_experiments",
     "log_cv_summary",

@@ -69,6 +69,8 @@ class FoldRun:
         scores: Digest of the scores that MLflow was told of; None: of none, or by version 0.1.
         folder: Where the fold lay then, to tell a fold that was moved from a copy of it.
         made_of: Digest of the scores that the files were made of, of an adopted fold; None: not known.
+        parent: Folder of the run that it is nested in, of a run of a script's own; None: it is in none.
+        keeps_names: Whether series have the names of a script's own, and not those of the journal of a fold.
     """
 
     tracking_uri: str
@@ -90,6 +92,8 @@ class FoldRun:
     scores: str | None = None
     folder: str | None = None
     made_of: str | None = None
+    parent: str | None = None
+    keeps_names: bool = False
 
     @classmethod
     def load(cls, fold_folder: Path) -> "FoldRun | None":
@@ -109,7 +113,15 @@ class FoldRun:
         """Returns this run, or an empty one where it belongs to another training of the fold."""
         if attempt == self.attempt:
             return self
-        return FoldRun(self.tracking_uri, self.experiment_name, self.run_name, self.tags, attempt=attempt)
+        return FoldRun(
+            self.tracking_uri,
+            self.experiment_name,
+            self.run_name,
+            self.tags,
+            attempt=attempt,
+            parent=self.parent,
+            keeps_names=self.keeps_names,
+        )
 
     def as_continued(self, known: "FoldRun") -> "FoldRun":
         """Returns this, which is to be sent, as the continuation of what is known of the same attempt."""
@@ -227,7 +239,12 @@ def params_path(fold_folder: Path) -> Path:
 
 def contents_path(fold_folder: Path, name: str) -> Path:
     """Returns where a file lies that was made to be uploaded."""
-    return fold_folder / OWN_FOLDER / "uploads" / Path(name).name
+    return uploads_folder(fold_folder) / Path(name).name
+
+
+def uploads_folder(fold_folder: Path) -> Path:
+    """Returns where files lie that were made to be uploaded; a folder in it becomes one of the run's artifacts."""
+    return fold_folder / OWN_FOLDER / "uploads"
 
 
 @contextmanager

@@ -143,25 +143,42 @@ class FoldTracker:
             timeout_seconds: How long to try; what is not done by then is left to `send_waiting`.
         """
         if self._report is None:
-            paths = [*self._write(contents or {}), *files]
-            # A fold that is superseded takes its files along; at the old place lie another training's.
-            relative = [os.path.relpath(path, self._fold_folder) for path in paths]
-            records = self._records()
-            ended_ms = max([now_ms(), *(record.time_ms for record in records)])  # not before what the journal has
-            metrics = ending_metrics(records, finished.manifest if finished else None)
-            ending = Ending(status, ended_ms, relative, metrics, failure)
-            # On a full disk the thread tries it again. Before the thread knows the ending, or this would undo its work.
-            with suppress(OSError):
-                self._sender.keep(ending)
-            self._sender.finished = finished
-            self._ending = (ending, time.monotonic() + timeout_seconds)
-            self._wake.set()
-            self._start()
+            self.begin_end(status, files, contents, failure=failure, finished=finished, timeout_seconds=timeout_seconds)
             if self._thread.is_alive():
                 # A little longer: at the end of its time it writes down how far it came.
                 self._thread.join(timeout_seconds + WRITING_SECONDS)
             self._report = _report(self._sender, self._fold_folder, self._tracking_uri)
         return self._report
+
+    def begin_end(
+        self,
+        status: Status,
+        files: Sequence[Path] = (),
+        contents: Mapping[str, bytes] | None = None,
+        *,
+        failure: str = "none",
+        finished: FinishedFold | None = None,
+        timeout_seconds: float = FLUSH_SECONDS,
+    ) -> None:
+        """Has what waits sent and the run ended, as `finish` does, without waiting for it; a second call does nothing."""
+        if self._ending is not None:
+            return
+        paths = [*self._write(contents or {}), *files]
+        # A fold that is superseded takes its files along; at the old place lie another training's.
+        relative = [os.path.relpath(path, self._fold_folder) for path in paths]
+        records = self._records()
+        ended_ms = max([now_ms(), *(record.time_ms for record in records)])  # not before what the journal has
+        ending = Ending(status, ended_ms, relative, self._ending_metrics(records, finished), failure)
+        # On a full disk the thread tries it again. Before the thread knows the ending, or this would undo its work.
+        with suppress(OSError):
+            self._sender.keep(ending)
+        self._sender.finished = finished
+        self._ending = (ending, time.monotonic() + timeout_seconds)
+        self._wake.set()
+        self._start()
+
+    def _ending_metrics(self, records: Sequence[Record], finished: FinishedFold | None) -> dict[str, float]:
+        return ending_metrics(records, finished.manifest if finished else None)
 
     def _records(self) -> list[Record]:
         with suppress(OSError):
@@ -199,7 +216,8 @@ class FoldTracker:
                 _logger.log(
                     logging.WARNING if reported else logging.INFO, "%s", reported or "MLflow has every record again."
                 )
-            wait = self._poll_seconds if is_sent else min(2 * wait, MAX_WAIT_SECONDS)
+            is_soon = is_sent or self._sender.is_early
+            wait = self._poll_seconds if is_soon else min(2 * wait, MAX_WAIT_SECONDS)
             self._wake.wait(wait)
         _drain(self._sender, *self._ending)
 
@@ -259,7 +277,7 @@ def _drain(sender: FoldSender, ending: Ending | None, until: float) -> None:
         if sender.is_done or is_hopeless or left <= 0:
             return
         time.sleep(min(wait, left))
-        wait = min(2 * wait, MAX_WAIT_SECONDS)
+        wait = POLL_SECONDS if sender.is_early else min(2 * wait, MAX_WAIT_SECONDS)
 
 
 def _report(sender: FoldSender, fold_folder: Path, tracking_uri: str) -> TrackingReport:

@@ -18,7 +18,8 @@ from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.fold.journal import Record
 from nnunet_assets.core.training.panel_files import PANELS
 from nnunet_assets.errors import first_offenders
-from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, params_path
+from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, params_path, uploads_folder
+from nnunet_assets.tracking.fold.sent_model import send_model
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.batches import MAX_METRICS_PER_BATCH, MAX_PARAMS_PER_BATCH, params_of, points, tags_of
 from nnunet_assets.tracking.store.destination import Destination
@@ -104,13 +105,16 @@ class RunWriter:
         self.kept_files.pop(file, None)
         # Not by the kernel: for a fold's folder that is a link, `..` is the model's folder all the same.
         path = Path(os.path.normpath(self._folder / file))
-        if not path.is_file():
+        if not path.exists():
             self._note(f"{path} was not uploaded: it is not there.")
             return True
         try:
             hidden = hides_places(self._destination, self._folder, self._pseudonyms) if self._pseudonyms else None
+            if path.is_dir():
+                send_model(client, str(run.run_id), path)
+                return True
             with as_it_may_leave(path, hidden) as shown, without_credentials(shown) as file_to_send:
-                client.log_artifact(run.run_id, str(file_to_send), PANELS if path.parent.name == PANELS else None)
+                client.log_artifact(run.run_id, str(file_to_send), self._artifact_folder(path))
         except Exception as error:  # noqa: BLE001 (any artifact store raises its own; the other files are tried)
             failure = explain(error, self._destination.tracking_uri)
             sentence = f"{path.name} was not uploaded. {failure.sentence}"
@@ -120,6 +124,14 @@ class RunWriter:
             self.kept_files[file] = sentence
             return False
         return True
+
+    def _artifact_folder(self, path: Path) -> str | None:
+        """Returns the folder among the run's artifacts; None: at their top."""
+        made = uploads_folder(self._folder)
+        if not path.is_relative_to(made):
+            return PANELS if path.parent.name == PANELS else None
+        below = path.parent.relative_to(made)
+        return below.as_posix() if below.parts else None
 
     def _job_tags(self, finished: FinishedFold) -> dict[str, str]:
         tags = names.job_tags(finished.manifest.details.get("job") or {})
@@ -132,7 +144,8 @@ class RunWriter:
 
         metrics = []
         for record in group:
-            found, reasons = points(record, last_epoch if record.epoch is None else record.epoch)
+            step = last_epoch if record.epoch is None else record.epoch
+            found, reasons = points(record, step, names.own_name if run.keeps_names else names.metric_name)
             metrics += [Metric(*point) for point in found]
             if reasons:
                 self._note(f"Not sent: {first_offenders(reasons)}.")
@@ -151,6 +164,7 @@ class RunWriter:
         if self._destination.sends_files:
             run.add_files([str(params_path(self._folder).relative_to(self._folder))])
         rest = f"; whole in {names.PARAMS_FILE}"
+        self._add_files(run, record.values.get("files") or ())
         texts = {key: names.cut(text, names.MAX_PARAM_LENGTH, rest) for key, text in names.flattened(params).items()}
         logged = client.get_run(run.run_id).data.params
         changed = [f"{key}: {logged[key]} -> {text}" for key, text in texts.items() if logged.get(key, text) != text]
@@ -164,6 +178,17 @@ class RunWriter:
         new = [Param(key, text) for key, text in texts.items() if key not in logged]
         for start in range(0, len(new), MAX_PARAMS_PER_BATCH):
             client.log_batch(run.run_id, params=new[start : start + MAX_PARAMS_PER_BATCH], synchronous=True)
+
+    def _add_files(self, run: FoldRun, files: Sequence[str]) -> None:
+        """Takes up the files that a record names, where the destination takes any."""
+        if self._destination.takes_files:
+            run.add_files(files)
+        elif files:
+            named = first_offenders([Path(file).name for file in files])
+            self._note(
+                f"{named} stays here: a server on another machine gets no files unless you agree "
+                "(NNUNET_ASSETS_SHARE_FILES=1), or files are switched off."
+            )
 
     def _note(self, sentence: str) -> None:
         if sentence not in self._notes:

@@ -47,6 +47,10 @@ class _OutOfTimeError(Exception):
     """The pass was to end by now."""
 
 
+class _TooEarlyError(Exception):
+    """The run that this one is nested in is not in MLflow so far."""
+
+
 class FoldSender:
     """Sends one fold's journal to one destination.
 
@@ -57,6 +61,7 @@ class FoldSender:
 
     Attributes:
         failure: Why the last pass ended early; None where it did not.
+        is_early: Whether that was because the run that this one is nested in is not in MLflow so far.
         finished: The fold, as its owner read it last; None: it is read where it is needed.
     """
 
@@ -71,6 +76,7 @@ class FoldSender:
         self._is_live = False
         self._is_open = False
         self._is_copy = False
+        self.is_early = False
         self._last_epoch = 0
         self._untold: Ending | None = None
         self._client: MlflowClient | None = None
@@ -96,7 +102,9 @@ class FoldSender:
             with alone(self._folder):
                 self._pass(ending, until)
             self._seen = stamp
-            self.failure = None
+            self.failure, self.is_early = None, False
+        except _TooEarlyError as error:
+            self.failure, self.is_early = Failure("unreachable", str(error)), True
         except _OutOfTimeError:
             self.failure = self.failure or Failure("unreachable", "There was no time left to send everything.")
         except Exception as error:  # noqa: BLE001 (tracking must never end a training; it is counted and told)
@@ -122,7 +130,10 @@ class FoldSender:
     @property
     def problem(self) -> str | None:
         """What a person should know: why something waits, and what MLflow does not have; None where all is well."""
-        sentences = [self.failure.sentence if self.failure else "", self._damage or "", *self._writer.problems]
+        # That a nested run waits for the other one is nobody's business, unless it has to end so.
+        is_told = self.failure is not None and not (self.is_early and self.run.ending is None)
+        sentence = self.failure.sentence if self.failure and is_told else ""
+        sentences = [sentence, self._damage or "", *self._writer.problems]
         return " ".join(filter(None, sentences)) or None
 
     def _stamp(self) -> tuple[tuple[int, int, int] | None, ...] | None:
@@ -220,6 +231,8 @@ class FoldSender:
         """
         from mlflow.entities import RunTag
 
+        if self.run.parent is not None:
+            _known_run(self.run.parent)  # before there is a run that is below none
         if self.run.run_id is not None:
             found = active_run(client, self.run.run_id)
             known = (self.run.scores, self._scores())
@@ -255,6 +268,8 @@ class FoldSender:
         """Returns the tag by which MLflow shows the run below that of its cross-validation."""
         if self.run.experiment_id is None:
             return {}
+        if self.run.parent is not None:
+            return {PARENT: _known_run(self.run.parent)}
         parent = parent_of_fold(client, self.run.experiment_id, self.run.tags, start_ms)
         return {PARENT: parent} if parent else {}
 
@@ -294,6 +309,14 @@ class FoldSender:
             if self._writer.upload(client, self.run, file):
                 self.run.files.remove(file)
                 self.run.save(self._folder)
+
+
+def _known_run(folder: str) -> str:
+    """Returns the id of the run of another folder; raises where MLflow has not given it one so far."""
+    known = FoldRun.load(Path(folder))
+    if known is None or known.run_id is None:
+        raise _TooEarlyError(f"The run that this one is nested in, in {folder}, is not in MLflow so far.")
+    return known.run_id
 
 
 def _stat(path: Path) -> tuple[int, int, int] | None:

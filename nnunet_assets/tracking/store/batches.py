@@ -1,6 +1,6 @@
 """How journal records become what MLflow takes in one call."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from nnunet_assets.core.fold.journal import Record
@@ -37,10 +37,17 @@ def groups(records: Sequence[Record]) -> Iterator[list[Record]]:
         yield group
 
 
-def points(record: Record, step: int) -> tuple[list[Point], list[str]]:
+def points(
+    record: Record, step: int, name_of: Callable[[str], str] = names.metric_name
+) -> tuple[list[Point], list[str]]:
     """Returns the values of an `epoch` or `end` record, and why the ones that are missing here cannot be metrics.
 
     An undefined value (None) is left out without a reason.
+
+    Args:
+        record: Of the journal.
+        step: Of the points.
+        name_of: Makes a metric's name of a series.
     """
     reasons = names.unusable_series(record.values)
     found = []
@@ -50,7 +57,7 @@ def points(record: Record, step: int) -> tuple[list[Point], list[str]]:
         if isinstance(value, bool) or not isinstance(value, int | float):
             reasons[series] = f"{series!r} is {value!r}, which is not a number"
             continue
-        found.append(Point(names.metric_name(series), float(value), record.time_ms, step))
+        found.append(Point(name_of(series), float(value), record.time_ms, step))
     return found, list(reasons.values())
 
 

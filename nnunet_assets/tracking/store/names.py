@@ -199,6 +199,11 @@ def metric_name(series: str) -> str:
     return escaped(family) + (f"/{escaped(label)}" if slash else "")
 
 
+def own_name(name: str) -> str:
+    """Returns a name that a script gave, as MLflow takes it: `train/loss/dice` stays, a bracket is escaped."""
+    return "/".join(map(escaped, name.split("/")))
+
+
 def unusable_series(series: Iterable[str]) -> dict[str, str]:
     """Returns the series that cannot have an MLflow metric of their own, each with the reason."""
     reasons: dict[str, str] = {}

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nnunet_assets.core.files.layout import SUMMARY_FOLDER, Roots
@@ -15,6 +15,7 @@ from nnunet_assets.nnunet.results.results_folder import experiment_of
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_run import FoldRun
 from nnunet_assets.tracking.fold.fold_tracker import TrackingReport, known_report, send_waiting
+from nnunet_assets.tracking.own_runs.spool import end_killed, own_destination, own_run_folders, remove_sent
 from nnunet_assets.tracking.store.client import probe
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import EXPERIMENT
@@ -49,13 +50,33 @@ class SyncReport:
 def sync(
     settings: Settings, destination: Destination, folds: Sequence[Path] = (), timeout_seconds: float = 300.0
 ) -> SyncReport:
-    """Sends what MLflow does not have of the folds in these folders; of every fold of the project where none is named.
+    """Sends what MLflow does not have of the folds in these folders.
+
+    Where none is named: of every fold of the project, and of the runs that scripts left on its spool.
 
     Raises:
         TrackingError: A folder holds no fold that was tracked.
     """
-    folders = [_checked(fold) for fold in folds] or list(tracked_folders(settings))
-    return _send(destination, settings, folders, timeout_seconds)
+    if folds:
+        return _send(destination, settings, [_checked(fold) for fold in folds], timeout_seconds)
+    until = time.monotonic() + timeout_seconds
+    report = _send(destination, settings, list(tracked_folders(settings)), timeout_seconds)
+    own = _own_runs(destination, settings, until) if report.problem is None else {}
+    return replace(report, folds={**report.folds, **own})
+
+
+def _own_runs(destination: Destination, settings: Settings, until: float) -> dict[Path, TrackingReport]:
+    """Sends what scripts of the project's left on their spool; what MLflow then has whole is removed."""
+    reports = {}
+    for folder in own_run_folders(settings.data):
+        end_killed(folder)
+        left = max(0.0, until - time.monotonic())
+        report = send_waiting(own_destination(folder, destination), folder, timeout_seconds=left)
+        reports[folder] = report
+        ended = (known := FoldRun.load(folder)) is not None and known.ending is not None
+        if report.is_done and ended:
+            remove_sent(folder)
+    return reports
 
 
 def tracked_folders(settings: Settings) -> Iterator[Path]:

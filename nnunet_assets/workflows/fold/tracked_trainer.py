@@ -54,8 +54,8 @@ def create_tracked_trainer(base: type[Trainer], config: TrackerConfig | None = N
     with value_errors_too():
         if not callable(getattr(base, "run_training", None)):
             raise ConfigError(
-                f"{base.__name__} is no trainer of nnU-Net: it has no run_training. Give nnUNetTrainer, or a class that "
-                "derives from it."
+                f"{base.__name__} is no trainer of nnU-Net: it has no run_training. Give nnUNetTrainer, or a class "
+                "that derives from it."
             )
         chosen = config or TrackerConfig.from_env()
     if not chosen.enabled:

@@ -1,0 +1,1 @@
+"""MLflow runs of a script's own, on the spool that folds are tracked by."""

@@ -1,0 +1,222 @@
+"""A tracker of a script's own on a real store: what it logs, how runs end, and what a server that is down costs."""
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nnunet_assets
+from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.own_runs.spool import FOLDER
+from nnunet_assets.tracking.store.client import connect
+from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets.workflows.fold.sync import sync
+from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port, silent
+
+pytestmark = MLFLOW_WARNINGS
+
+
+def tracker(settings: Settings, **given: Any) -> nnunet_assets.Tracker:
+    return nnunet_assets.Tracker(
+        given.pop("uri", None),
+        "ecg",
+        given.pop("name", "baseline"),
+        {"approach": "a"},
+        project=settings.project,
+        **given,
+    )
+
+
+@pytest.fixture
+def runs(with_store: Settings) -> Any:
+    """Returns the runs by their names."""
+    client = connect(Destination.of(with_store))
+
+    def found() -> dict[str, Any]:
+        home = client.get_experiment_by_name("ecg")
+        return {run.info.run_name: run for run in client.search_runs([home.experiment_id])} if home else {}
+
+    found.client = client  # type: ignore[attr-defined]
+    return found
+
+
+class Figure:
+    """Draws itself as Matplotlib's do."""
+
+    def savefig(self, place: Path) -> None:
+        place.write_bytes(b"PNG")
+
+
+def left(settings: Settings) -> list[Path]:
+    return list((settings.data / FOLDER).glob("*"))
+
+
+def test_all_that_is_logged_is_in_the_run(with_store: Settings, runs: Any, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("first")
+    ours = tracker(with_store)
+    with ours.start_run(tags={"trial": 1}):  # type: ignore[dict-item]
+        ours.log_config({"model": {"depth": 5, "path": Path("x")}, "lr": 1e-3})
+        ours.log_config({"model": {"width": 8}})
+        for step in range(3):
+            ours.log_metric("train/loss/dice", 1 / (step + 1), step=step)
+        ours.log_metrics({"score": 2, "odd[name]": 0.5}, step=7)
+        ours.log_artifact(tmp_path / "notes.txt", "texts")
+        (tmp_path / "notes.txt").write_text("changed since")
+        ours.log_figure(Figure(), "plots/loss.png")
+        ours.set_tags({"stage": "late"})
+    (run,) = runs().values()
+    assert (run.info.run_name, run.info.status) == ("baseline", "FINISHED")
+    assert run.data.params == {"model/depth": "5", "model/path": "x", "model/width": "8", "lr": "0.001"}
+    assert run.data.metrics == {"train/loss/dice": 1 / 3, "score": 2.0, "odd_x5b_name_x5d_": 0.5}
+    assert {"approach": "a", "trial": "1", "stage": "late"}.items() <= run.data.tags.items()
+    history = runs.client.get_metric_history(run.info.run_id, "train/loss/dice")
+    assert [(point.step, point.value) for point in history] == [(0, 1.0), (1, 0.5), (2, 1 / 3)]
+    files = with_store.artifacts / run.info.run_id / "artifacts"
+    assert (files / "texts" / "notes.txt").read_text() == "first"
+    assert (files / "plots" / "loss.png").read_bytes() == b"PNG"
+    assert (ours.problems, ours.run_id, left(with_store)) == ([], run.info.run_id, [])
+    assert ours.get_run_url() == nnunet_assets.get_run_url(run.info.run_id, project=with_store.project)
+    assert str(ours.get_run_url()).endswith(f"/runs/{run.info.run_id}")
+
+
+def test_a_nested_run_lies_below_the_other_and_each_ends_as_it_ended(with_store: Settings, runs: Any) -> None:
+    with tracker(with_store) as ours, ours.start_run():
+        with pytest.raises(ZeroDivisionError), ours.start_run("trial 1", nested=True):
+            _ = 1 / 0
+        with ours.start_run("trial 2", nested=True) as same:
+            assert same is ours
+            ours.log_metric("loss", 1.0)
+            ours.end_run("KILLED")
+        ours.log_metric("best", 2.0)
+    found = runs()
+    status = {name: run.info.status for name, run in found.items()}
+    assert status == {"baseline": "FINISHED", "trial 1": "FAILED", "trial 2": "KILLED"}
+    parent = found["baseline"].info.run_id
+    assert {name: run.data.tags.get("mlflow.parentRunId") for name, run in found.items()} == {
+        "baseline": None,
+        "trial 1": parent,
+        "trial 2": parent,
+    }
+    assert (found["trial 2"].data.metrics, found["baseline"].data.metrics) == ({"loss": 1.0}, {"best": 2.0})
+    assert (ours.run_id, ours.problems, left(with_store)) == (parent, [], [])
+
+
+def test_what_is_logged_before_a_run_begins_one_and_a_second_one_ends_the_first(
+    with_store: Settings, runs: Any
+) -> None:
+    ours = tracker(with_store, name=None)
+    ours.log_metric("loss", 1.0)
+    ours.start_run("second")
+    ours.end_run("FAILED")
+    ours.end_run()
+    assert sorted((run.info.status, run.data.metrics.get("loss")) for run in runs().values()) == [
+        ("FAILED", None),
+        ("FINISHED", 1.0),
+    ]
+
+
+def test_a_model_is_registered_once_and_loads_by_its_name(with_store: Settings, runs: Any, tmp_path: Path) -> None:
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "MLmodel").write_text("flavors: {}\n")
+    with tracker(with_store) as ours:
+        ours.log_model(tmp_path / "saved", "final_model", registered_model_name="ECG")
+        ours.log_model(object(), "odd")
+    (run,) = runs().values()
+    assert (with_store.artifacts / run.info.run_id / "artifacts/final_model/MLmodel").is_file()
+    (version,) = runs.client.search_model_versions("name = 'ECG'")
+    assert (str(version.version), version.run_id) == ("1", run.info.run_id)
+    assert version.source.endswith("/final_model")
+    (problem,) = ours.problems
+    assert problem.startswith("log_model did not work (TypeError): object is no model that can be logged")
+
+
+@pytest.fixture
+def _in_a_moment() -> Iterator[None]:
+    """Nothing may wait for a server."""
+    begun = time.monotonic()
+    yield
+    assert time.monotonic() - begun < 8
+
+
+@pytest.mark.usefixtures("_in_a_moment")
+def test_a_server_that_is_down_or_silent_costs_the_wait_that_was_agreed_and_nothing_is_lost(
+    with_store: Settings, runs: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with silent() as mute:
+        for uri in (f"http://127.0.0.1:{free_port()}", mute):
+            ours = tracker(with_store, uri=uri)
+            ours.start_run()
+            ours.log_metric("loss", 0.5)
+            for trial in range(5):
+                with ours.start_run(f"trial {trial}", nested=True):
+                    ours.log_metric("loss", float(trial))
+            ours.end_run(timeout_seconds=0.1)
+    assert len(left(with_store)) == 12
+    assert "`nnunet-assets sync` sends what waits" in caplog.text
+
+
+def test_what_waits_is_sent_later_and_a_script_that_was_killed_is_known_by_it(
+    with_store: Settings, runs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    destination = Destination.of(with_store)
+    ours = tracker(with_store)
+    monkeypatch.setattr("nnunet_assets.tracking.fold.sender.connect", _refuses)
+    ours.start_run()
+    ours.log_metric("loss", 0.5)
+    ours.start_run("trial", nested=True)
+    ours.end_run()
+    ours.end_run(timeout_seconds=0.0)
+    killed = tracker(with_store, name="killed")
+    killed.start_run()
+    killed.log_metric("loss", 0.25)
+    monkeypatch.undo()
+    killed._open[0].sender._sender.send = lambda *_, **__: True  # type: ignore[method-assign] # its thread is gone
+    assert sync(with_store, destination).n_waiting == 0
+    assert runs()["killed"].info.status == "RUNNING"  # its script still holds it
+    killed._open[0].spool.release()
+    report = sync(with_store, destination)
+    assert {run.info.run_name: (run.info.status, run.data.metrics) for run in runs().values()} == {
+        "baseline": ("FINISHED", {"loss": 0.5}),
+        "trial": ("FINISHED", {}),
+        "killed": ("KILLED", {"loss": 0.25}),
+    }
+    assert report.n_waiting == 0
+    assert left(with_store) == []
+    killed._open.clear()
+
+
+def _refuses(_destination: Destination) -> Any:
+    raise ConnectionError("down")
+
+
+def test_where_tracking_is_off_nothing_is_kept(
+    with_store: Settings, runs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NNUNET_TRACKER_ENABLED", "0")
+    for ours in (tracker(with_store), tracker(with_store, enabled=False)):
+        with ours.start_run():
+            ours.log_metric("loss", 0.5)
+        assert (ours.get_run_url(), ours.run_id, ours.problems) == (None, None, [])
+    assert (left(with_store), runs()) == ([], {})
+    monkeypatch.delenv("NNUNET_TRACKER_ENABLED")
+    monkeypatch.setenv("NNUNET_TRACKER_LOG_ARTIFACTS", "0")
+    with tracker(with_store) as ours:
+        ours.log_figure(Figure(), "loss.png")
+    (run,) = runs().values()
+    assert not (with_store.artifacts / run.info.run_id / "artifacts" / "loss.png").exists()
+    assert "loss.png stays here" in ours.problems[0]
+
+
+def test_nothing_that_is_given_breaks_a_script(with_store: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    ours = tracker(with_store)
+    with caplog.at_level(logging.WARNING), ours.start_run():
+        ours.log_metric("loss", "much")  # type: ignore[arg-type]
+        ours.log_artifact("/nowhere/x.txt")
+        ours.log_artifact(__file__, "../../out")
+        ours.log_figure(object(), "x.png")
+    assert len(ours.problems) == 4
+    assert not list(with_store.project.rglob("out"))
+    assert "log_metric did not work (ValueError)" in caplog.text
