@@ -19,15 +19,10 @@ from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, free_port, sil
 pytestmark = MLFLOW_WARNINGS
 
 
-def tracker(settings: Settings, **given: Any) -> nnunet_assets.Tracker:
-    return nnunet_assets.Tracker(
-        given.pop("uri", None),
-        "ecg",
-        given.pop("name", "baseline"),
-        {"approach": "a"},
-        project=settings.project,
-        **given,
-    )
+def tracker(
+    settings: Settings, *, name: str | None = "baseline", uri: str | None = None, **given: Any
+) -> nnunet_assets.Tracker:
+    return nnunet_assets.Tracker(uri, "ecg", name, {"approach": "a"}, project=settings.project, **given)
 
 
 @pytest.fixture
