@@ -160,7 +160,7 @@ class FoldTracker:
         finished: FinishedFold | None = None,
         timeout_seconds: float = FLUSH_SECONDS,
     ) -> None:
-        """Has what waits sent and the run ended, as `finish` does, but waits for nothing; a second call does nothing."""
+        """Has what waits sent and the run ended, as `finish` does, but waits for nothing; a second call is ignored."""
         if self._ending is not None:
             return
         paths = [*self._write(contents or {}), *files]
