@@ -9,11 +9,12 @@ import yaml
 from nnunet_assets.cli.diagnosis.declared_things import absent_findings
 from nnunet_assets.cli.diagnosis.findings import Finding
 from nnunet_assets.core.files.layout import JOBS_POOL, TRAINING_POOL
+from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.declarations.engine_file import ENGINE_FILE
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.declarations.yaml_files.settings_file import readable_settings
 from nnunet_assets.errors import ConfigError, TrackingError
-from nnunet_assets.processes.variables import FOLDERS, PROJECT_VARIABLE, unread_variables
+from nnunet_assets.processes.variables import FOLDERS, PROJECT_VARIABLE, TRACKS_VARIABLE, unread_variables
 from nnunet_assets.project_folder.dagster_home import count_gpus, unset_settings
 from nnunet_assets.project_folder.instance_state import pool_limit, runs_at_once
 from nnunet_assets.project_folder.jobs_at_once import OTHER_RUNS, jobs_at_once
@@ -148,8 +149,18 @@ def _variable_findings(settings: Settings) -> Iterator[Finding]:
 def tracking_findings(settings: Settings) -> Iterator[Finding]:
     """Asks the tracking store for its experiments; a file that is still to be made is not made by looking."""
     from nnunet_assets.tracking.store.client import is_to_be_made, probe
-    from nnunet_assets.tracking.store.destination import Destination
+    from nnunet_assets.tracking.store.destination import Destination, is_local
 
+    if settings.tracking_uri.startswith("http://") and not is_local(settings.tracking_uri):
+        found = f"{redacted(settings.tracking_uri)} is reached without encryption: whoever is on the way reads along."
+        yield Finding(
+            "warning", "tracking", found, "Have the server behind https, and set MLFLOW_TRACKING_URI to that."
+        )
+    if not settings.tracks:
+        yield Finding(
+            "warning", "tracking", f"is switched off by {TRACKS_VARIABLE}.", "Unset it, to have runs in MLflow."
+        )
+        return
     try:
         if is_to_be_made(settings.tracking_uri):
             yield Finding("ok", "tracking", f"{settings.tracking_uri} (made when it is needed)")

@@ -381,6 +381,22 @@ class TestTracking:
             Finding("error", "tracking", "http://127.0.0.1:9 does not answer.")
         ]
 
+    @pytest.mark.parametrize(
+        ("variables", "level", "words"),
+        [
+            ({"MLFLOW_TRACKING_URI": "http://me:secret@mlflow.example.org"}, "warning", "without encryption"),
+            ({"MLFLOW_TRACKING_URI": "https://mlflow.example.org"}, "ok", "there"),
+            ({"MLFLOW_TRACKING_URI": "http://localhost:5000"}, "ok", "there"),
+            ({"NNUNET_TRACKER_ENABLED": "0"}, "warning", "is switched off by NNUNET_TRACKER_ENABLED"),
+        ],
+    )
+    def test_what_is_open_to_others_or_switched_off_is_said(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], level: str, words: str
+    ) -> None:
+        monkeypatch.setattr("nnunet_assets.tracking.store.client.probe", lambda _destination: "there")
+        first, *_ = project_state.tracking_findings(Settings.from_environment(tmp_path, variables))
+        assert (first.level, words in first.found, "secret" in first.found) == (level, True, False)
+
     def test_the_env_file_of_the_project_wins_as_in_dagster(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
