@@ -316,7 +316,7 @@ class TestASummaryOfWhatWasTracked:
         assert (first.fold, first.status, len(first.run_id), first.val_loss) == (0, "FINISHED", 32, None)
         assert first.dice_per_class == {"tumor (core)": pytest.approx(0.8), "=edema & <rest>": pytest.approx(0.3)}
         assert [case.case_id for case in first.cases] == ["a", "b", "c"]
-        assert summary.headline() == "3 of 5 folds (fold_3, fold_4 missing): Dice 0.470 ± 0.167 over folds"
+        assert summary.headline() == "3 of 5 folds (fold_3, fold_4 missing): Dice 0.442 ± 0.125 over folds"
         metrics = summary.compute_aggregate_metrics()
         assert metrics["cv_mean_fg_dice"] == summary.foreground.dice.over_folds.mean
         assert metrics["cv_std_fg_dice"] == summary.foreground.dice.over_folds.sd

@@ -170,7 +170,7 @@ def own_destination(folder: Path, destination: Destination) -> Destination:
 
 def remove_sent(folder: Path) -> None:
     """Removes the folder of a run that MLflow has whole, unless a run that is nested in it still needs it."""
-    needed = (FoldRun.load(other) for other in folder.parent.glob("*") if other != folder)
+    needed = [FoldRun.load(other) for other in sorted(folder.parent.glob("*")) if other != folder]
     if not any(run is not None and run.parent == str(folder) for run in needed):
         shutil.rmtree(folder, ignore_errors=True)
 
