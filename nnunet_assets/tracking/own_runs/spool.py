@@ -109,9 +109,14 @@ class Spool:
         append_record(journal_path(self.folder), "epoch", metrics, step)
 
     def place_for(self, name: str, artifact_path: str | None = None) -> Path:
-        """Returns where a file is to be put that is to be uploaded; its folder is there."""
+        """Returns where a file is to be put that is to be uploaded; its folder is there.
+
+        Raises:
+            ValueError: It would be elsewhere.
+        """
         place = uploads_folder(self.folder).joinpath(*Path(artifact_path or "").parts, name)
-        place.resolve().relative_to(uploads_folder(self.folder).resolve())
+        if not place.resolve().is_relative_to(uploads_folder(self.folder).resolve()):
+            raise ValueError(f"{artifact_path}/{name} is no place among the artifacts of a run.")
         place.parent.mkdir(parents=True, exist_ok=True)
         return place
 

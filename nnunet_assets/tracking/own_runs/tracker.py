@@ -177,6 +177,8 @@ class Tracker:
             artifact_path: Folder among the run's artifacts; None: at their top.
         """
         spool, source = self._innermost().spool, Path(file)
+        if not source.exists():
+            raise FileNotFoundError(f"{source} is not there.")
         for one in sorted(source.rglob("*")) if source.is_dir() else [source]:
             if one.is_file():
                 below = one.relative_to(source.parent).parent.as_posix()
@@ -271,7 +273,8 @@ class Tracker:
     def _collect(self, until: float) -> None:
         """Waits for what was ended, the outermost first, which the others need."""
         for index, run in enumerate(reversed(self._ended)):
-            report = run.sender.finish("FINISHED", timeout_seconds=max(0.0, until - time.monotonic()))
+            # Negative once the time is over: however many there are, they are waited for together.
+            report = run.sender.finish("FINISHED", timeout_seconds=until - time.monotonic())
             run.spool.release()
             if index == 0:
                 self._run_id, self._url = report.run_id, None

@@ -136,6 +136,7 @@ def _in_a_moment() -> Iterator[None]:
     assert time.monotonic() - begun < 8
 
 
+@pytest.mark.faults
 @pytest.mark.usefixtures("_in_a_moment")
 def test_a_server_that_is_down_or_silent_costs_the_wait_that_was_agreed_and_nothing_is_lost(
     with_store: Settings, runs: Any, caplog: pytest.LogCaptureFixture
@@ -153,6 +154,7 @@ def test_a_server_that_is_down_or_silent_costs_the_wait_that_was_agreed_and_noth
     assert "`nnunet-assets sync` sends what waits" in caplog.text
 
 
+@pytest.mark.faults
 def test_what_waits_is_sent_later_and_a_script_that_was_killed_is_known_by_it(
     with_store: Settings, runs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,5 +215,7 @@ def test_nothing_that_is_given_breaks_a_script(with_store: Settings, caplog: pyt
         ours.log_artifact(__file__, "../../out")
         ours.log_figure(object(), "x.png")
     assert len(ours.problems) == 4
+    assert "log_artifact did not work (FileNotFoundError): /nowhere/x.txt is not there." in ours.problems
+    assert any("is no place among the artifacts of a run" in problem for problem in ours.problems)
     assert not list(with_store.project.rglob("out"))
     assert "log_metric did not work (ValueError)" in caplog.text
