@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from mypy import api as mypy
 
 import nnunet_assets
 from nnunet_assets import api
+from nnunet_assets.api.training_words import TrainingWords
+from nnunet_assets.cli.fold.train_flags import Flags
 from nnunet_assets.cli.main import COMMANDS
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.progress import Silent
@@ -172,6 +175,13 @@ def test_the_package_offers_what_the_api_does() -> None:
 def test_the_import_imports_nothing_and_the_functions_no_dagster() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "[] set() []"
+
+
+def test_every_flag_of_train_is_a_keyword() -> None:
+    arguments = {"dataset", "configuration", "fold", "trainer", "plans", "variant", "undeclared", "device", "retrain"}
+    otherwise = {"tracker_disable", "from_run", "dry_run", "project", "as_json", "use_compressed"}
+    flags = {field.name for field in fields(Flags)}
+    assert flags == {*TrainingWords.__annotations__, *arguments, *otherwise}
 
 
 def test_a_summary_is_made_and_written(project: Path) -> None:

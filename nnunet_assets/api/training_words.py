@@ -98,8 +98,8 @@ def named_fold(
     undeclared: bool = False,
 ) -> "NamedFold":
     """Returns the fold that is named, with what of the words makes a variant of it or says how it is trained."""
-    from nnunet_assets.declarations.config import RESULT_OPTIONS
     from nnunet_assets.declarations.named_fold import NamedFold
+    from nnunet_assets.declarations.variant_config import RESULT_OPTIONS
 
     def given(*names: str) -> dict[str, Any]:
         found = {name: words.get(name) for name in names}

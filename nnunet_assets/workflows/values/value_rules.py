@@ -12,7 +12,8 @@ from nnunet_assets.core.files.layout import FULL_FOLD
 from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.fold.fold_result import FoldResult
 from nnunet_assets.core.splits.splits import NO_SPLITS, is_splits
-from nnunet_assets.core.summary.cv_summary import METRICS, CvSummary
+from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.label_summary import METRICS
 from nnunet_assets.errors import first_offenders
 
 if TYPE_CHECKING:
