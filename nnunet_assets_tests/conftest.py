@@ -25,10 +25,12 @@ from nnunet_assets_tests.tracked_projects import (
     with_store,
 )
 from nnunet_assets_tests.training_builders import FOLDS, PhantomProject, roots_in
+from nnunet_assets_tests.warm_python import nnunet_starts_warm
 
 __all__ = [
     "copied_stores",
     "new_store",
+    "nnunet_starts_warm",
     "own_environment",
     "revisions_loaded_once",
     "stores_in_memory",
