@@ -7,6 +7,8 @@ from nnunet_assets.errors import ConfigError
 from nnunet_assets.project_folder.dagster_home import count_gpus, ensure_instance
 from nnunet_assets.project_folder.instance_state import pool_limit, set_pool_limit
 
+pytestmark = pytest.mark.usefixtures("instances_made_by_dagster")
+
 
 @pytest.fixture
 def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -15,7 +15,7 @@ from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.pseudonyms import Pseudonyms
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
-pytestmark = MLFLOW_WARNINGS
+pytestmark = [*MLFLOW_WARNINGS, pytest.mark.usefixtures("instances_made_by_dagster")]
 
 
 def mode(path: Path) -> int:
