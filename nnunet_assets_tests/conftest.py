@@ -13,6 +13,7 @@ from nnunet_assets.nnunet.preparation.planning_process import prepare_dataset
 from nnunet_assets.processes.child import end_workers_in_silence
 from nnunet_assets.processes.workers import usable_cpus
 from nnunet_assets_tests.alembic_revisions import revisions_loaded_once
+from nnunet_assets_tests.caught_logs import caplog
 from nnunet_assets_tests.copied_instances import copied_instances, instances_made_by_dagster
 from nnunet_assets_tests.fakes.mlflow_client import stores_in_memory
 from nnunet_assets_tests.made_once import made_once
@@ -29,6 +30,7 @@ from nnunet_assets_tests.training_builders import FOLDS, PhantomProject, roots_i
 from nnunet_assets_tests.warm_python import nnunet_starts_warm
 
 __all__ = [
+    "caplog",
     "copied_instances",
     "copied_stores",
     "instances_made_by_dagster",
