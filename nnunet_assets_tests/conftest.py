@@ -3,7 +3,7 @@
 import gc
 import os
 import signal
-from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -16,6 +16,7 @@ from nnunet_assets_tests.alembic_revisions import revisions_loaded_once
 from nnunet_assets_tests.caught_logs import caplog
 from nnunet_assets_tests.copied_instances import copied_instances, instances_made_by_dagster
 from nnunet_assets_tests.fakes.mlflow_client import stores_in_memory
+from nnunet_assets_tests.file_order import turn_of
 from nnunet_assets_tests.made_once import made_once
 from nnunet_assets_tests.nnunet_in_process import child_in_process
 from nnunet_assets_tests.tracked_projects import (
@@ -65,24 +66,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
     os.setpriority(os.PRIO_PROCESS, 0, max(REFRESH_NICENESS - 1, os.getpriority(os.PRIO_PROCESS, 0)))
 
-SLOWEST = (
-    "test_end_to_end.py",
-    "test_fold_process.py",  # trains what the files after it borrow
-    "test_servers.py",
-    "test_case_preprocessing.py",
-    "test_faults.py",
-    "test_ensembling.py",
-    "test_tracked_trainer.py",
-    "test_ranks_training.py",
-    "test_packages_in_nnunet.py",
-    "test_current_folder.py",
-    "test_definitions.py",
-    "test_mlflow.py",
-    "test_client.py",
-    "test_results_stay.py",
-)
-"""They go first: side by side with the others, nobody waits for them at the end."""
-
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
@@ -90,10 +73,19 @@ def pytest_xdist_auto_num_workers() -> int | None:
     return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else usable_cpus() + 1
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Deals files, where nobody asks for another way."""
+    if config.option.dist != "loadfile":
+        return None
+    from nnunet_assets_tests.file_scheduling import AlikeTogether
+
+    return AlikeTogether(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Has the slowest files begin."""
-    rank = {name: index for index, name in enumerate(SLOWEST)}
-    items.sort(key=lambda item: rank.get(Path(item.path).name, len(SLOWEST)))
+    items.sort(key=lambda item: turn_of(item.path.name))
 
 
 def pytest_collection_finish() -> None:
