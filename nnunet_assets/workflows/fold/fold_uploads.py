@@ -6,6 +6,7 @@ What lies on the disk is named; what is made comes as bytes. A part that cannot 
 import json
 import platform
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,7 @@ def history(records: Iterable[Record]) -> dict[str, list[Any]]:
     return {"epoch": [*order], **{name: [epochs[epoch].get(name) for epoch in order] for name in series}}
 
 
+@cache
 def environment() -> str:
     """Returns Python and every installed package with its version, a line each, as pip takes them."""
     packages = {found.name.lower(): f"{found.name}=={found.version}" for found in distributions() if found.name}

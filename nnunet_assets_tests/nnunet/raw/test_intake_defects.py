@@ -173,7 +173,7 @@ def test_one_random_defect_in_a_random_dataset_is_found(
 
 
 @given(offset=st.integers(0, 355), values=st.binary(min_size=1, max_size=16), is_label=st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_header_of_an_image_or_a_label_ends_the_look(
     tmp_path_factory: pytest.TempPathFactory, offset: int, values: bytes, is_label: bool
 ) -> None:
@@ -266,7 +266,7 @@ def test_an_image_larger_than_its_share_of_the_memory_is_refused_before_it_is_un
 
 def test_files_that_are_read_at_once_share_the_memory_that_the_container_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nifti, "memory_bytes", lambda: 8000)
-    assert nifti.most_voxel_bytes() == 1000
+    assert nifti.most_voxel_bytes.__wrapped__() == 1000  # anew, not as this process remembers it
     assert case_reading.WORKERS == 4
 
 
@@ -334,10 +334,11 @@ def test_what_nnunets_own_check_refuses_is_refused_here(tmp_path: Path) -> None:
     theirs = {name: verdicts[folder] for name, folder in folders.items()}
 
     assert theirs["good"] is None
-    assert not refused(folders["good"])
+    refused_here = {name for name, folder in folders.items() if refused(folder)}
+    assert "good" not in refused_here
     refused_there = {name for name, verdict in theirs.items() if verdict}
-    assert {name for name in refused_there if not refused(folders[name])} == set(), theirs
+    assert refused_there - refused_here == set(), theirs
     # What the table says of nnU-Net is so, and is not all that we refuse.
     assert {name for name, defect in DEFECTS.items() if defect.nnunet_refuses} <= refused_there
-    assert len({name for name in folders if refused(folders[name])} - refused_there) >= 4
+    assert len(refused_here - refused_there) >= 4
     assert len(refused_there) >= 15
