@@ -12,6 +12,7 @@ from nnunet_assets.cli.project.init import init_project
 from nnunet_assets.definitions import load_definitions, project_definitions
 from nnunet_assets.resources.mlflow import MlflowResource, destination_in
 from nnunet_assets.settings import Settings
+from nnunet_assets_tests.dg_commands import run_dg
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, write_project
 
 # And numpy and nibabel, which only the check of a raw dataset needs.
@@ -49,14 +50,24 @@ defs = dg.Definitions(resources={"mlflow": MlflowResource(mlflow_tracking_uri="h
 """
 
 
-def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Runs a Python command in a project's folder, without what the developer's own shell sets."""
+def environment_of(project: Path) -> dict[str, str]:
+    """Returns the variables of a process in a project, without what the developer's own shell sets."""
     names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "MLFLOW_TRACKING_URI", "NNUNET_ASSETS_PROJECT")
     environment = {name: value for name, value in os.environ.items() if name not in names}
     environment["DAGSTER_HOME"] = str(project / ".dagster")
     (project / ".dagster").mkdir(exist_ok=True)
+    return environment
+
+
+def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Runs a Python command in a project's folder."""
     return subprocess.run(
-        [sys.executable, *command], cwd=project, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, *command],
+        cwd=project,
+        env=environment_of(project),
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -150,9 +161,6 @@ def test_broken_declarations_are_named_with_file_and_line_all_at_once(project: P
 
 
 def test_dg_checks_and_lists_a_new_project(project: Path) -> None:
-    checked = run(project, "-m", "dagster_dg_cli.cli", "check", "defs")
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+    _, listed = run_dg(project, ["check", "defs"], ["list", "defs", "--json"], environment=environment_of(project))
 
-    listed = run(project, "-m", "dagster_dg_cli.cli", "list", "defs", "--json")
-    assert listed.returncode == 0, listed.stdout + listed.stderr
-    assert "Dataset900_Phantom/short/nnUNetTrainer__nnUNetPlans__3d_fullres/fold_model" in listed.stdout
+    assert "Dataset900_Phantom/short/nnUNetTrainer__nnUNetPlans__3d_fullres/fold_model" in listed

@@ -1,7 +1,6 @@
 """The components under Dagster's own loader, with assets that record what they were built from."""
 
 import itertools
-import subprocess
 import sys
 import types
 from pathlib import Path
@@ -18,6 +17,7 @@ from nnunet_assets.components.scaffold import DatasetParams, DatasetScaffolder, 
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.errors import ConfigError
+from nnunet_assets_tests.dg_commands import run_dg
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, write_project
 
 Built = list[tuple[Project, DatasetConfig | ExperimentConfig]]
@@ -189,24 +189,14 @@ class TestScaffolding:
 
 
 def test_dg_scaffolds_an_experiment_that_dg_checks(tmp_path: Path) -> None:
-    """Dagster's own commands, in processes of their own as a user runs them."""
+    """Dagster's own commands, in a process of their own as a user runs them."""
     from nnunet_assets.cli.project.init import init_project
 
     root = init_project(tmp_path / "project")
 
-    def dg_command(*arguments: str) -> str:
-        run = subprocess.run(
-            [sys.executable, "-m", "dagster_dg_cli.cli", *arguments],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert run.returncode == 0, run.stdout + run.stderr
-        return run.stdout
-
     options = ["--dataset", "Dataset900_Phantom", "--configuration", "2d"]
-    dg_command("scaffold", "defs", "nnunet_assets.components.CrossValidationExperiment", "second", *options)
+    scaffold = ["scaffold", "defs", "nnunet_assets.components.CrossValidationExperiment", "second", *options]
+    _, checked = run_dg(root, scaffold, ["check", "yaml"])
 
-    assert "All component YAML validated successfully." in dg_command("check", "yaml")
+    assert "All component YAML validated successfully." in checked
     assert len(read_project(root).experiments) == 2

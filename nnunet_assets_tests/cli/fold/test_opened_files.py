@@ -57,8 +57,10 @@ def named(opened: Mapping[str, int]) -> dict[str, int]:
     return {name: opened[place] for name, place in places.items()}
 
 
-def test_a_finished_fold_is_read_a_few_times(tmp_path: Path) -> None:
+def test_a_finished_fold_is_read_a_few_times(tmp_path: Path, new_store: bytes) -> None:
     roots, _ = write_prepared(tmp_path / "project")
+    (tmp_path / "project" / "data").mkdir(exist_ok=True)
+    (tmp_path / "project" / "data" / "mlflow.db").write_bytes(new_store)
     folder, place = write_finished(roots), ["--project", str(tmp_path / "project")]
     train = ["train", "951", "3d_fullres", "0", *place]
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from skimage import io
 
 from nnunet_assets.core.dataset.curation import Curation
 from nnunet_assets.core.files.layout import Roots
@@ -24,6 +23,7 @@ from nnunet_assets.nnunet.preparation import planning_process
 from nnunet_assets.nnunet.preparation.curated_dataset import look_at_raw_data
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.reports.pages.intake_files import write_intake
+from nnunet_assets_tests.nnunet_in_process import nnunet_in_process
 from nnunet_assets_tests.raw_builders import DATASET, tiny_image, tiny_json, tiny_label, write_json
 
 SECRET = b"KANARYA:x:0:0:Jane Doe,Room 7:/root:/bin/bash\n"
@@ -52,6 +52,8 @@ def write_image(path: Path, voxels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     ending = path.name[path.name.index(".") :]
     if ending in (".png", ".bmp"):
+        from skimage import io
+
         io.imsave(path, voxels[:, :, 3], check_contrast=False)
     elif ending in (".tif", ".tiff"):
         tifffile.imwrite(path, voxels, photometric="minisblack")
@@ -112,7 +114,12 @@ def test_nor_is_one_that_nnunets_own_check_stumbles_over(tmp_path: Path, ending:
     for content in (CONTENTS["a text"], CONTENTS[f"a{' PNG' if ending == '.png' else ' TIFF'} that is none"]):
         (folder / f"imagesTr/case_3_0000{ending}").write_bytes(content)
         printed = StringIO()
-        with redirect_stdout(printed), redirect_stderr(printed), pytest.raises(ChildFailure) as caught:
+        with (
+            nnunet_in_process({}),
+            redirect_stdout(printed),
+            redirect_stderr(printed),
+            pytest.raises(ChildFailure) as caught,
+        ):
             planning_process._verify_integrity(roots.raw / DATASET)
         assert str(caught.value).startswith("nnU-Net's own integrity check does not agree with")
         assert not is_quoted(str(caught.value))
