@@ -1,12 +1,12 @@
-"""What a fold in a job of Slurm costs where Dagster is: seconds added, memory of what waits, processor time.
+"""What a fold in a cluster's job costs where Dagster is: seconds added, memory of what waits, processor time.
 
-    python benchmarks/engines.py                  # all, some ten minutes on a quiet machine
-    python benchmarks/engines.py --queued 10 overhead waiting
+    python benchmarks/engines.py                  # all on Slurm, some ten minutes on a quiet machine
+    python benchmarks/engines.py --engine ray --queued 10 overhead waiting
 
-A real Slurm of two nodes on this machine, a real daemon, MLflow and run workers; only the fold's own process is one
-that trains nothing (`nnunet_assets_tests.engines.stub_fold`), so that what is measured is none of nnU-Net's. Needs
-Debian's packages slurmctld, slurmd, slurm-client, munge and slurm-wlm-basic-plugins. Nothing is written but in a
-temporary folder, and nothing runs afterwards.
+A real Slurm, or Ray, of two nodes on this machine, a real daemon, MLflow and run workers; only the fold's own process
+is one that trains nothing (`nnunet_assets_tests.engines.stub_fold`), so that what is measured is none of nnU-Net's.
+Needs Debian's packages slurmctld, slurmd, slurm-client, munge and slurm-wlm-basic-plugins, or the extra `ray`. Nothing
+is written but in a temporary folder, and nothing runs afterwards.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,9 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from clusters import Cluster, lack_of, running
+from weights import by_kind, cpu_seconds, family, weight
+
 from nnunet_assets.assets.fold.fold_backfill import FoldBackfills
 from nnunet_assets.cli.project.init import init_project
 from nnunet_assets.core.files.json_file import readable_json
@@ -34,13 +37,12 @@ from nnunet_assets.core.fold.commit import COMMIT_FILE, read_committed
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.progress import SILENT
-from nnunet_assets.core.training.resources import Resources
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.engines.engine import Engine
 from nnunet_assets.engines.job_engine import JobEngine
 from nnunet_assets.engines.job_files import STARTED_FILE, Started, read_from_job, read_record
 from nnunet_assets.engines.local import LOCAL
-from nnunet_assets.engines.slurm_cluster.queue import SlurmQueue
+from nnunet_assets.engines.named import queue_named
 from nnunet_assets.jobs import experiment_job_names
 from nnunet_assets.nnunet.folds import fold_child
 from nnunet_assets.nnunet.folds.fold import run_fold
@@ -50,13 +52,13 @@ from nnunet_assets.project_folder.opened_instance import open_instance
 from nnunet_assets.settings import project_settings
 from nnunet_assets_tests.dagster_dev import free_port
 from nnunet_assets_tests.engines import stub_fold
-from nnunet_assets_tests.engines.real_slurm import RealSlurm, lack, real_slurm
 from nnunet_assets_tests.prepared_builders import DATASET, dataset_of, write_prepared
 from nnunet_assets_tests.served_project import ServedProject
 from nnunet_assets_tests.tiny_request import with_modules_of
 
 PARTS = ("overhead", "waiting", "training")
-OVERHEAD_SECONDS, WAITING_MIB, TRAINING_PERCENT = 15.0, 150.0, 1.0
+OVERHEAD_SECONDS = {"slurm": 15.0, "ray": 20.0}
+WAITING_MIB, TRAINING_PERCENT = 150.0, 1.0
 """The goals."""
 
 WATCHED_SECONDS = 60.0
@@ -70,21 +72,25 @@ STUB = "import nnunet_assets.nnunet.folds.fold_child as f\n\nf.FOLD_MODULE = 'nn
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[], help="what to measure; all by default")
+    parser.add_argument("--engine", choices=["slurm", "ray"], default="slurm", help="the cluster (slurm)")
     parser.add_argument("--queued", type=int, default=50, help="folds that wait at once (50)")
     parser.add_argument("--repeats", type=int, default=5, help="folds of the overhead (5)")
     asked = parser.parse_args()
-    if reason := lack():
+    if reason := lack_of(asked.engine):
         print(reason)
         return 2
-    with tempfile.TemporaryDirectory(prefix="engines-", ignore_cleanup_errors=True) as place, real_slurm() as slurm:
-        os.environ.update({**slurm.variables, **with_modules_of(Path(place)), stub_fold.EPOCH_SECONDS: "0"})
+    with (
+        tempfile.TemporaryDirectory(prefix="engines-", ignore_cleanup_errors=True) as place,
+        running(asked.engine) as cluster,
+    ):
+        os.environ.update({**cluster.variables, **with_modules_of(Path(place)), stub_fold.EPOCH_SECONDS: "0"})
         met = []
         if not asked.parts or "overhead" in asked.parts:
-            met.append(overhead(Path(place) / "overhead", asked.repeats))
+            met.append(overhead(Path(place) / "overhead", cluster, asked.repeats))
         if not asked.parts or "waiting" in asked.parts:
-            met.append(waiting(Path(place) / "waiting", slurm, asked.queued))
+            met.append(waiting(Path(place) / "waiting", cluster, asked.queued))
         if not asked.parts or "training" in asked.parts:
-            met.append(training(Path(place) / "training", slurm))
+            met.append(training(Path(place) / "training", cluster))
     return 0 if all(met) else 1
 
 
@@ -114,13 +120,13 @@ class Times:
     ended: float
 
 
-def overhead(folder: Path, repeats: int) -> bool:
+def overhead(folder: Path, cluster: Cluster, repeats: int) -> bool:
     """Compares the same fold here and in a job, on an empty cluster."""
     fold_child.FOLD_MODULE = stub_fold.MODULE
     os.environ[stub_fold.EPOCH_SECONDS] = "1"
     engines: dict[str, Engine] = {
         "here": LOCAL,
-        "job": JobEngine(SlurmQueue(os.environ), Resources(gpus=1, cpus=2, time_limit_minutes=10)),
+        "job": JobEngine(queue_named(cluster.engine, os.environ), cluster.resources),
     }
     times: dict[str, list[Times]] = {name: [] for name in engines}
     for number in range(repeats):
@@ -134,7 +140,7 @@ def overhead(folder: Path, repeats: int) -> bool:
         f"overhead: the first epoch {before:.1f} s later than here ({queued:.1f} s until the job runs), "
         f"the end {after:.1f} s later after COMMIT; {repeats} folds each"
     )
-    return said("overhead: added to a fold, queue included", before + after, "s", OVERHEAD_SECONDS)
+    return said("overhead: added to a fold, queue included", before + after, "s", OVERHEAD_SECONDS[cluster.engine])
 
 
 def timed_fold(folder: Path, engine: Engine) -> Times:
@@ -157,41 +163,39 @@ def timed_fold(folder: Path, engine: Engine) -> Times:
 # --- folds that wait, and folds that train ------------------------------------------------------------------------
 
 
-def waiting(folder: Path, slurm: RealSlurm, n_folds: int) -> bool:
-    """Lets so many folds wait in Slurm's queue, each supervised by a run's process, and weighs these."""
-    slurm.call("scontrol", "update", "nodename=n1,n2", "state=drain", "reason=benchmark")
-    try:
-        with served(folder, n_folds, stub=False) as project:
-            began = time.monotonic()
-            begin(project, n_folds)
-            wait_for(lambda: len(slurm.jobs("PENDING")) >= n_folds, f"{n_folds} jobs that wait", 1800)
-            print(f"waiting: {n_folds} folds are in the queue after {time.monotonic() - began:.0f} s", flush=True)
-            time.sleep(20)
-            found = workers(project)
-            before = {one.pid: cpu_seconds(one) for one in found}
-            weights = [weight(*family(one)) for one in found]
-            time.sleep(WATCHED_SECONDS)
-            percent = [(cpu_seconds(one) - before[one.pid]) / WATCHED_SECONDS * 100 for one in found]
-            others = [f"{weight(one)['pss']:.0f}" for one in rest(project)]
-            sizes = {name: median(one[name] for one in weights) for name in weights[0]}
-            print(
-                f"waiting: {len(found)} run workers, each {sizes['pss']:.0f} MiB of its own and its share (PSS), "
-                f"{sizes['uss']:.0f} MiB its own (USS), {sizes['rss']:.0f} MiB resident, "
-                f"{sizes['processes']:.0f} processes, {sizes['threads']:.0f} threads, {sizes['files']:.0f} open files, "
-                f"{median(percent):.2f} % of a core; "
-                f"all of them {sum(one['pss'] for one in weights) / 1024:.1f} GiB; "
-                f"daemon and servers in MiB: {', '.join(others)}"
-            )
-            return said("waiting: memory of what waits for a fold", sizes["pss"], "MiB", WAITING_MIB)
-    finally:
-        for node in ("n1", "n2"):
-            slurm.resume(node)
+def waiting(folder: Path, cluster: Cluster, n_folds: int) -> bool:
+    """Lets so many folds wait in the cluster's queue, each supervised by a run's process, and weighs these."""
+    with cluster.without_nodes(), served(folder, cluster, n_folds, stub=False) as project:
+        began = time.monotonic()
+        begin(project, n_folds)
+        places = fold_places(project)
+        wait_for(lambda: cluster.n_waiting(places) >= n_folds, f"{n_folds} jobs that wait", 1800)
+        print(f"waiting: {n_folds} folds are in the queue after {time.monotonic() - began:.0f} s", flush=True)
+        time.sleep(20)
+        found = workers(project)
+        before = {one.pid: cpu_seconds(one) for one in found}
+        weights = [weight(*family(one)) for one in found]
+        time.sleep(WATCHED_SECONDS)
+        percent = [(cpu_seconds(one) - before[one.pid]) / WATCHED_SECONDS * 100 for one in found]
+        others = [f"{weight(one)['pss']:.0f}" for one in rest(project)]
+        sizes = {name: median(one[name] for one in weights) for name in weights[0]}
+        print(
+            f"waiting: {len(found)} run workers, each {sizes['pss']:.0f} MiB of its own and its share (PSS), "
+            f"{sizes['uss']:.0f} MiB its own (USS), {sizes['rss']:.0f} MiB resident, "
+            f"{sizes['processes']:.0f} processes, {sizes['threads']:.0f} threads, {sizes['files']:.0f} open files, "
+            f"{median(percent):.2f} % of a core; "
+            f"all of them {sum(one['pss'] for one in weights) / 1024:.1f} GiB; "
+            f"daemon and servers in MiB: {', '.join(others)}"
+        )
+        for name, sizes_of_kind in sorted(by_kind(found).items()):
+            print(f"waiting: {name}: {len(sizes_of_kind)} processes, each {median(sizes_of_kind):.0f} MiB (PSS)")
+        return said("waiting: memory of what waits for a fold", sizes["pss"], "MiB", WAITING_MIB)
 
 
-def training(folder: Path, slurm: RealSlurm) -> bool:
+def training(folder: Path, cluster: Cluster) -> bool:
     """Watches the processes that supervise four folds which train."""
     os.environ[stub_fold.EPOCH_SECONDS] = str(EPOCH_SECONDS)
-    with served(folder, 4, stub=True) as project:
+    with served(folder, cluster, 4, stub=True) as project:
         begin(project, 4)
         places = fold_places(project)[:4]
         wait_for(lambda: all(n_epochs(place) >= 2 for place in places), "four folds that train", 600)
@@ -209,7 +213,7 @@ def training(folder: Path, slurm: RealSlurm) -> bool:
 
 
 @contextmanager
-def served(folder: Path, n_folds: int, *, stub: bool) -> Iterator[ServedProject]:
+def served(folder: Path, cluster: Cluster, n_folds: int, *, stub: bool) -> Iterator[ServedProject]:
     """Yields a project that is up, whose folds train in jobs; nothing of it runs afterwards."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     project = init_project(folder)
@@ -224,7 +228,8 @@ def served(folder: Path, n_folds: int, *, stub: bool) -> Iterator[ServedProject]
     if stub:
         (project / "experiments" / "stub").mkdir()
         (project / "experiments" / "stub" / "stub.py").write_text(STUB)
-    (project / "engine.yaml").write_text(f"kind: slurm\ngpus: 1\ncpus: 2\nmemory_gb: 1\nfolds_at_once: {n_folds}\n")
+    asked = f"gpus: 1\ncpus: 2\nmemory_gb: 0.5\nfolds_at_once: {n_folds}\n"
+    (project / "engine.yaml").write_text(f"kind: {cluster.engine}\n{cluster.declared}{asked}")
     roots, _ = write_prepared(project / "data")
     with (project / ".env").open("a") as file:
         file.writelines(f"{name}={value}\n" for name, value in roots.environment().items())
@@ -267,13 +272,6 @@ def workers(project: ServedProject) -> list[psutil.Process]:
     return [one for one in processes(project) if one.pid in [owner.get("process") for owner in owners]]
 
 
-def family(process: psutil.Process) -> list[psutil.Process]:
-    """Returns a run's process and what it started: Dagster's four that copy its output, `squeue`."""
-    with suppress(psutil.Error):
-        return [process, *process.children(recursive=True)]
-    return [process]
-
-
 def rest(project: ServedProject) -> list[psutil.Process]:
     """Returns the daemon, the servers, and what they started beside the runs."""
     of_runs = [one for worker in workers(project) for one in family(worker)]
@@ -287,28 +285,6 @@ def processes(project: ServedProject) -> list[psutil.Process]:
             if process.environ().get("DAGSTER_HOME") == str(project.folder / ".dagster"):
                 found.append(process)
     return found
-
-
-def weight(*processes: psutil.Process) -> Mapping[str, float]:
-    """Returns sizes in MiB, and numbers of processes, threads and open files; nothing of a process that is gone."""
-    found = dict.fromkeys(("pss", "uss", "rss", "processes", "threads", "files"), 0.0)
-    for process in processes:
-        with suppress(psutil.Error):
-            memory = process.memory_full_info()
-            sizes = {name: getattr(memory, name) / 1024**2 for name in ("pss", "uss", "rss")}
-            counts = {"processes": 1, "threads": process.num_threads(), "files": process.num_fds()}
-            found = {name: value + (sizes | counts)[name] for name, value in found.items()}
-    return found
-
-
-def cpu_seconds(process: psutil.Process) -> float:
-    """Returns what a run's process and its family used, and what they started and waited for, such as `squeue`."""
-    seconds = 0.0
-    for one in family(process):
-        with suppress(psutil.Error):
-            times = one.cpu_times()
-            seconds += times.user + times.system + times.children_user + times.children_system
-    return seconds
 
 
 def wait_for(what: Callable[[], bool], words: str, seconds: float) -> None:
