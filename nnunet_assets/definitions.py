@@ -14,6 +14,7 @@ from typing import cast
 import dagster as dg
 
 from nnunet_assets.core.files.layout import EXPERIMENTS_FOLDER
+from nnunet_assets.core.files.regular_file import regular_text
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.jobs import build_jobs, training_jobs
@@ -121,7 +122,7 @@ def _refuse_damaged_settings(file: Path) -> None:
     # Dagster reads it for a project's folder of definitions.
     remedy = "Correct it, or delete it where no `dg` is used."
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(regular_text(file))
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:

@@ -7,6 +7,7 @@ A message is a full sentence: what is wrong, the value, where it came from, what
 import difflib
 import errno
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,6 +142,8 @@ def storage_errors_in_words() -> Iterator[None]:
         if not str(error).startswith("Symlink loop"):
             raise
         raise StorageError(f"{error}: the link leads to itself. Remove it, or take another folder.") from error
+    except shutil.SpecialFileError as error:  # has no number, and no path of its own
+        raise StorageError(f"A file is needed: {error}. Put it back, or remove what lies there.") from error
     except OSError as error:
         _refuse_deleted_current_folder()
         if error.errno is None or not isinstance(error.filename, str | os.PathLike):

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,6 +105,17 @@ class TestHowACommandEnds:
 
         assert (result.exit_code, result.stdout) == (1, "")
         assert f"'{tmp_path}/loop': the link leads to itself. Remove it" in result.stderr
+
+    def test_a_pipe_where_a_file_is_copied_is_a_sentence(self, run: "_Run", tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+
+        result = run(lambda: shutil.copyfile(tmp_path / "pipe", tmp_path / "copy"))
+
+        assert result.exit_code == 1
+        assert (
+            result.stderr
+            == f"A file is needed: `{tmp_path}/pipe` is a named pipe. Put it back, or remove what lies there.\n"
+        )
 
     def test_letters_that_an_encoding_does_not_have_are_a_sentence(self, run: "_Run") -> None:
         result = run(lambda: "first line\nmüde\nlast".encode("ascii"))

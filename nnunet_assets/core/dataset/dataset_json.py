@@ -15,7 +15,7 @@ from typing import Any
 from nnunet_assets.core.dataset.findings import Finding, refuse_errors
 from nnunet_assets.core.dataset.label_rules import check_labels, label_value, region_values
 from nnunet_assets.core.files.json_file import load_json
-from nnunet_assets.core.files.regular_file import refuse_what_never_ends
+from nnunet_assets.core.files.regular_file import open_regular
 from nnunet_assets.errors import DatasetError, first_offenders
 
 DATASET_JSON = "dataset.json"
@@ -150,8 +150,7 @@ def _refuse_other_encoding(path: Path) -> None:
 
 def _first_bytes(path: Path) -> bytes:
     try:
-        refuse_what_never_ends(path)
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(4)
     except OSError:
         return b""

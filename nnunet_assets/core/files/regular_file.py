@@ -2,7 +2,7 @@
 
 import errno
 import stat
-from io import BufferedReader
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 
 
@@ -26,3 +26,24 @@ def open_regular(path: Path) -> BufferedReader:
     """
     refuse_what_never_ends(path)
     return path.open("rb")
+
+
+def read_regular(path: Path) -> bytes:
+    """Returns the bytes of a file.
+
+    Raises:
+        OSError: As `open_regular`.
+    """
+    with open_regular(path) as file:
+        return file.read()
+
+
+def regular_text(path: Path, encoding: str = "utf-8", errors: str = "strict") -> str:
+    """Returns the text of a file, as `Path.read_text` does.
+
+    Raises:
+        OSError: As `open_regular`.
+        UnicodeDecodeError: It is no such text.
+    """
+    with TextIOWrapper(open_regular(path), encoding, errors) as file:
+        return file.read()

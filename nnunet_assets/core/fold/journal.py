@@ -17,6 +17,7 @@ from typing import Any, Literal
 from nnunet_assets.core.clock import now_ms
 from nnunet_assets.core.files.atomic_files import append_whole, write_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER
+from nnunet_assets.core.files.regular_file import open_regular, read_regular
 
 _TAIL_BYTES = 1 << 20
 """More than a line has, even with the parameters of a training."""
@@ -70,7 +71,7 @@ def _last_ms(path: Path) -> int:
 
 def _last_lines(path: Path) -> list[bytes]:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
             return file.read().splitlines(keepends=True)
     except FileNotFoundError:
@@ -88,7 +89,7 @@ def read_records(path: Path, start: int = 0) -> Iterator[Record]:
     No journal yet yields nothing.
     """
     try:
-        lines = path.read_bytes().splitlines(keepends=True)
+        lines = read_regular(path).splitlines(keepends=True)
     except FileNotFoundError:
         return
     for line in lines[start:]:
@@ -106,7 +107,7 @@ def saved_epochs_path(fold_folder: Path) -> Path:
 def n_saved_epochs(fold_folder: Path) -> int | None:
     """Returns how many epochs a checkpoint holds; None: nobody notes it, or what is there is no number."""
     try:
-        return int(saved_epochs_path(fold_folder).read_bytes())
+        return int(read_regular(saved_epochs_path(fold_folder)))
     except (FileNotFoundError, ValueError):
         return None
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunet_assets.core.files.regular_file import regular_text
 from nnunet_assets.core.text.bounded_regex import groups_by_regex
 from nnunet_assets.errors import ConfigError, DatasetError, first_offenders
 
@@ -107,7 +108,7 @@ class GroupTable:
     def _rows(self) -> list[tuple[int, Mapping[str, str | None]]]:
         """Returns the rows with their lines in the file, from 1."""
         try:
-            text = self.path.read_text(encoding="utf-8-sig")
+            text = regular_text(self.path, "utf-8-sig")
         except FileNotFoundError:
             raise ConfigError(
                 f"There is no file {self.path}. A relative path begins in the project's folder."

@@ -20,7 +20,7 @@ try:
 except ImportError:  # PyYAML was built without libyaml
     from yaml import SafeLoader as _SafeLoader  # type: ignore[assignment]
 
-from nnunet_assets.core.files.regular_file import refuse_what_never_ends
+from nnunet_assets.core.files.regular_file import open_regular
 
 MAX_BYTES = 1_000_000
 # libyaml composes recursively in C: 100,000 open brackets end the interpreter with a segmentation fault.
@@ -109,8 +109,7 @@ def read_documents(path: Path) -> tuple[list[Document], list[Problem]]:
 
 def _read_text(path: Path) -> str:
     try:
-        refuse_what_never_ends(path)
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise _SourceError(1, f"the file cannot be read: {error.strerror}.") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.json_file import readable_json
+from nnunet_assets.core.files.regular_file import regular_text
 from nnunet_assets.core.fold.fold_provenance import OF_ONE_PROCESS
 
 SETTINGS = (
@@ -55,7 +56,7 @@ def logged_validation_sizes(fold_folder: Path) -> list[int]:
     in their names; a copy may have lost the times of the files, which count where a name has none.
     """
     logs = sorted(fold_folder.glob("training_log_*.txt"), key=_begun)
-    return [int(size[1]) for log in logs for size in _SPLIT_SIZE.findall(log.read_text(errors="replace"))]
+    return [int(size[1]) for log in logs for size in _SPLIT_SIZE.findall(regular_text(log, errors="replace"))]
 
 
 def _begun(log: Path) -> tuple[float, str]:

@@ -16,6 +16,7 @@ from nnunet_assets.core.evaluation.label_totals import Metrics
 from nnunet_assets.core.files.atomic_files import append_whole, written_whole
 from nnunet_assets.core.files.digests import FileStat, file_sha256, json_sha256, now_ns, stat_of
 from nnunet_assets.core.files.json_file import OTHER_FORM
+from nnunet_assets.core.files.regular_file import refuse_what_never_ends
 from nnunet_assets.errors import EvaluationError
 
 KEPT_FILE = "kept_cases.jsonl"
@@ -156,6 +157,7 @@ class KeptCases:
                 new.write(old.readline())
 
     def _read(self) -> None:
+        refuse_what_never_ends(self._file)
         with self._file.open("rb+") as file:
             start = 0
             for line in file:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunet_assets.core.files.regular_file import regular_text
 from nnunet_assets.core.text.case_names import case_names
 from nnunet_assets.core.text.file_pattern import FilePattern, FoundFile
 from nnunet_assets.errors import ConfigError, DatasetError, first_offenders
@@ -243,7 +244,7 @@ def _refuse_both(cases: set[str]) -> None:
 def _read_table(table: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """Returns the columns, and line number and values of each row."""
     try:
-        text = table.read_text(encoding="utf-8-sig")
+        text = regular_text(table, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{table} cannot be read: {error}. Save it as CSV in UTF-8.") from None
     reader = csv.DictReader(io.StringIO(text), delimiter="\t" if table.suffix.lower() == ".tsv" else ",")
