@@ -28,9 +28,10 @@ from nnunet_assets.nnunet.checkpoints.checkpoints import (
 from nnunet_assets.nnunet.checkpoints.random_state import restore_random_state
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
+from nnunet_assets_tests.late_imports import Late
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 
-torch = pytest.importorskip("torch")
+torch = Late("torch")
 
 
 class Trainer:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nnunet_assets.core.files.layout import OWN_FOLDER
@@ -21,10 +22,10 @@ from nnunet_assets.nnunet.checkpoints.checkpoints import BEST, FINAL, LATEST, ne
 from nnunet_assets.nnunet.checkpoints.pretrained import read_weights
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
+from nnunet_assets_tests.late_imports import Late
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 
-torch = pytest.importorskip("torch")
-np = pytest.importorskip("numpy")
+torch = Late("torch")
 
 pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
 

@@ -3,11 +3,11 @@ import random
 from typing import Any
 
 import numpy as np
-import pytest
 
 from nnunet_assets.nnunet.checkpoints.random_state import random_state, restore_before_first_epoch, restore_random_state
+from nnunet_assets_tests.late_imports import Late
 
-torch = pytest.importorskip("torch")
+torch = Late("torch")
 
 
 def draws() -> Any:

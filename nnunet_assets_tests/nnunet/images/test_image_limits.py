@@ -18,8 +18,9 @@ from nnunet_assets.nnunet.images.label_image import label_reader
 from nnunet_assets.nnunet.images.nifti import VolumeError
 from nnunet_assets.nnunet.images.reader_placement import itk_placement
 from nnunet_assets.nnunet.images.reader_voxels import read_voxels
+from nnunet_assets_tests.late_imports import Late
 
-SimpleITK = pytest.importorskip("SimpleITK")
+SimpleITK = Late("SimpleITK")
 
 SIDE = {"cut": 900, "huge": 90_000}
 CODES = {"cut": "D047", "huge": "D050"}
@@ -155,7 +156,7 @@ def test_one_thread_at_a_time_reads_with_simpleitk(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(
         SimpleITK.ImageFileReader, "ReadImageInformation", watched(SimpleITK.ImageFileReader.ReadImageInformation)
     )
-    monkeypatch.setattr(SimpleITK, "ReadImage", watched(SimpleITK.ReadImage))
+    monkeypatch.setattr("SimpleITK.ReadImage", watched(SimpleITK.ReadImage))
     calls = [
         lambda: itk_placement(file, file.name, "SimpleITKIO"),
         lambda: read_voxels(file, file.name, "SimpleITKIO"),

@@ -15,8 +15,9 @@ from nnunet_assets.nnunet.trainer.bindings import (
 )
 from nnunet_assets.processes.child import ChildFailure
 from nnunet_assets.processes.exit_codes import ExitCode
+from nnunet_assets_tests.late_imports import Late
 
-torch = pytest.importorskip("torch")
+torch = Late("torch")
 
 
 class Trainer:

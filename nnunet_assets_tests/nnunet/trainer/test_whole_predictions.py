@@ -1,5 +1,6 @@
 """A prediction that the disk has no room for ends the process that wrote it, whatever the library behind it says."""
 
+import importlib
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,26 +12,18 @@ import pytest
 from nnunet_assets.nnunet.trainer.whole_predictions import read_back_predictions, score_predictions_alone
 from nnunet_assets.processes.child import ChildFailure
 
-pytest.importorskip("nnunetv2")
-
 SILENT = (".nii.gz", ".nii", ".nrrd")
 """SimpleITK's, with a disk that is full."""
 
 
-def reader_writers() -> Any:
-    from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
-    from nnunetv2.imageio.nibabel_reader_writer import NibabelIO, NibabelIOWithReorient
-    from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
-    from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
-
-    endings = {
-        SimpleITKIO: [".nii.gz", ".nii", ".nrrd", ".mha"],
-        NibabelIO: [".nii.gz", ".nii"],
-        NibabelIOWithReorient: [".nii.gz"],
-        NaturalImage2DIO: [".png", ".tif", ".bmp"],
-        Tiff3DIO: [".tif"],
-    }
-    return [(io, ending) for io, all_of_it in endings.items() for ending in all_of_it]
+READER_WRITERS = {
+    "simpleitk_reader_writer.SimpleITKIO": (".nii.gz", ".nii", ".nrrd", ".mha"),
+    "nibabel_reader_writer.NibabelIO": (".nii.gz", ".nii"),
+    "nibabel_reader_writer.NibabelIOWithReorient": (".nii.gz",),
+    "natural_image_reader_writer.NaturalImage2DIO": (".png", ".tif", ".bmp"),
+    "tif_reader_writer.Tiff3DIO": (".tif",),
+}
+"""nnU-Net's, in `nnunetv2.imageio`, and what they write."""
 
 
 def properties() -> Any:
@@ -45,9 +38,14 @@ def segmentation(ending: Any) -> Any:
     return np.random.default_rng(0).integers(0, 3, shape).astype(np.uint8)
 
 
-@pytest.fixture(params=reader_writers(), ids=lambda param: f"{param[0].__name__}{param[1]}")
+@pytest.fixture(
+    params=[(name, ending) for name, endings in READER_WRITERS.items() for ending in endings],
+    ids=lambda param: f"{param[0].partition('.')[2]}{param[1]}",
+)
 def writer(request: pytest.FixtureRequest) -> Iterator[Any]:
-    io, ending = request.param
+    name, ending = request.param
+    module, _, kind = name.partition(".")
+    io = getattr(importlib.import_module(f"nnunetv2.imageio.{module}"), kind)
     own = io.write_seg
     # In 2D a TIFF holds one slice.
     seg = segmentation(ending)[:1] if io.__name__ == "NaturalImage2DIO" else segmentation(ending)

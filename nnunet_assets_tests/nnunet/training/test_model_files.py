@@ -8,7 +8,6 @@ import pytest
 
 from nnunet_assets.nnunet.training.model_files import write_model_files_whole
 
-pytest.importorskip("nnunetv2")
 FILES = ["plans.json", "dataset.json", "dataset_fingerprint.json"]
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -129,12 +130,12 @@ def test_a_caption_and_a_label_are_text_and_a_wrong_label_is_refused() -> None:
         to_latex(three(), label="a}b")
 
 
-@pytest.mark.parametrize("comparison", [three(), nasty(), many(1)], ids=["plain", "nasty", "nothing to compare"])
+@pytest.mark.parametrize("made", [three, nasty, lambda: many(1)], ids=["plain", "nasty", "nothing to compare"])
 @pytest.mark.parametrize("packages", PACKAGES)
 def test_pdflatex_sets_the_table_with_booktabs_alone_and_with_siunitx(
-    tmp_path: Path, comparison: Any, packages: Any
+    tmp_path: Path, made: Callable[[], Any], packages: Any
 ) -> None:
-    compile_with_pdflatex(tmp_path, to_latex(comparison), packages)
+    compile_with_pdflatex(tmp_path, to_latex(made()), packages)
 
 
 def test_fewer_than_two_experiments_are_a_sentence_in_every_format() -> None:

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnunet_assets.trainers.parts.learning_rates import cosine, one_cycle
+from nnunet_assets_tests.late_imports import Late
+
+torch = Late("torch")
+learning_rates = Late("nnunet_assets.trainers.parts.learning_rates")
 
 
 def optimizer() -> Any:
-    import torch
-
     return torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
 
 
@@ -38,7 +39,7 @@ def test_one_cycle_is_torchs_from_wherever_it_is_resumed(epochs: int, iterations
             torchs.step() if len(rates) < n else None
 
     ours = optimizer()
-    schedule = one_cycle(ours, training)
+    schedule = learning_rates.one_cycle(ours, training)
     found = []
     for epoch in range(start, epochs):
         schedule.step(epoch)
@@ -53,7 +54,7 @@ def test_one_cycle_is_torchs_from_wherever_it_is_resumed(epochs: int, iterations
 def test_cosine_rises_and_falls() -> None:
     training = SimpleNamespace(num_epochs=5, num_iterations_per_epoch=2, initial_lr=1e-2, max_lr=None, warmup_epochs=1)
     used = optimizer()
-    schedule = cosine(used, training)
+    schedule = learning_rates.cosine(used, training)
     rates = []
     for epoch in range(5):
         schedule.step(epoch)
@@ -70,7 +71,7 @@ def test_cosine_rises_and_falls() -> None:
 def test_more_iterations_than_were_said_stay_at_the_end() -> None:
     training = SimpleNamespace(num_epochs=1, num_iterations_per_epoch=2, initial_lr=1e-3, max_lr=None, warmup_epochs=0)
     used = optimizer()
-    schedule = one_cycle(used, training)
+    schedule = learning_rates.one_cycle(used, training)
     schedule.step(0)
     for _ in range(9):
         schedule.begin_iteration()
