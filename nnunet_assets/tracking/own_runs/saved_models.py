@@ -1,5 +1,6 @@
 """Models as folders that MLflow loads."""
 
+import inspect
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -33,7 +34,10 @@ def _save(model: Any, folder: Path) -> None:
     if ("torch", "Module") in bases:
         import mlflow.pytorch
 
-        mlflow.pytorch.save_model(model, str(folder), pip_requirements=_pinned("mlflow", "torch"))
+        # Current MLflow would trace the model instead, for which it wants an example of an input.
+        has_formats = "serialization_format" in inspect.signature(mlflow.pytorch.save_model).parameters
+        whole = {"serialization_format": "pickle"} if has_formats else {}
+        mlflow.pytorch.save_model(model, str(folder), pip_requirements=_pinned("mlflow", "torch"), **whole)
     elif ("mlflow", "PythonModel") in bases:
         import mlflow.pyfunc
 
