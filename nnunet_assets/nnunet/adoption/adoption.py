@@ -21,6 +21,7 @@ from nnunet_assets.core.dataset.configurations import resolved
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, REQUEST_FILE, Experiment, FoldPlace, fold_index
+from nnunet_assets.core.files.regular_file import read_regular
 from nnunet_assets.core.fold.commit import (
     FINAL_CHECKPOINT,
     MANIFEST_FILE,
@@ -238,7 +239,7 @@ def _manifest(fold_folder: Path, found: ForeignFold) -> Manifest:
             "unknown": ["raw data", "splits", "the checkpoint that was validated", "the version of nnU-Net", "seed"],
             "several_gpus": is_of_several_processes(found.debug),
         },
-        scores=scores_digest((fold_folder / SUMMARY_FILE).read_bytes()),
+        scores=scores_digest(read_regular(fold_folder / SUMMARY_FILE)),
     )
 
 

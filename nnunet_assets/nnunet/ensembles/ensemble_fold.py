@@ -21,6 +21,7 @@ from pathlib import Path
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.json_file import load_json, read_json, write_json_atomically
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots
+from nnunet_assets.core.files.regular_file import read_regular
 from nnunet_assets.core.fold.commit import COMMIT_FILE, MANIFEST_FILE, FinishedFold, Manifest, commit_fold
 from nnunet_assets.core.fold.members import MEMBERS, Member, members_of, members_to_json
 from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
@@ -132,7 +133,7 @@ class EnsembleFold:
     def is_scored(self) -> bool:
         """Whether every mask is there, and scores of exactly these cases."""
         try:
-            digest = scores_digest((self.folder / SUMMARY_FILE).read_bytes())
+            digest = scores_digest(read_regular(self.folder / SUMMARY_FILE))
         except FileNotFoundError:
             return False
         return digest is not None and not self.missing()

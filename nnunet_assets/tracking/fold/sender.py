@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunet_assets.core.files.layout import OWN_FOLDER
+from nnunet_assets.core.files.regular_file import read_regular
 from nnunet_assets.core.fold.commit import MANIFEST_FILE, FinishedFold, scores_on_disk
 from nnunet_assets.core.fold.journal import (
     Record,
@@ -143,7 +144,7 @@ class FoldSender:
 
     def _pass(self, ending: Ending | None, until: float) -> None:
         # Counted first: the journal may grow meanwhile, and a line that is only not yet read is not damaged.
-        n_lines = journal_path(self._folder).read_bytes().count(b"\n")
+        n_lines = read_regular(journal_path(self._folder)).count(b"\n")
         n_saved = n_saved_epochs(self._folder)
         whole = list(read_records(journal_path(self._folder)))
         damaged = f"Line {len(whole) + 1} of {journal_path(self._folder)} is damaged"

@@ -15,6 +15,7 @@ from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.dataset.label_rules import naming_problem
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import OWN_FOLDER
+from nnunet_assets.core.files.regular_file import read_regular
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, MANIFEST_FILE, UNKNOWN, FoldInputs, Manifest, commit_sha256
 from nnunet_assets.core.fold.fold_provenance import OF_ONE_PROCESS, settings_of
 from nnunet_assets.core.fold.fold_result import FoldResult, read_fold_result
@@ -82,7 +83,7 @@ def fold_result(client: "MlflowClient", run: "Run", fold: str) -> FoldResult | N
                 commit_sha256=commit_sha256(fold_folder),
             )
             # Files of earlier scores: it was validated again, and the upload was not finished.
-            is_last = scores_of(run) in (None, scores_digest((fold_folder / SUMMARY_FILE).read_bytes()))
+            is_last = scores_of(run) in (None, scores_digest(read_regular(fold_folder / SUMMARY_FILE)))
         except (ValueError, KeyError, TypeError, SummaryError) as error:
             text = str(error).replace(f"{fold_folder}/", "")
             raise SummaryError(

@@ -18,6 +18,7 @@ from typing import Any
 
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.kernel_lock import kernel_lock
+from nnunet_assets.core.files.regular_file import read_regular
 from nnunet_assets.core.splits.splits import SPLITS_FILE
 
 SALT_FILE = "pseudonym_salt"
@@ -61,7 +62,7 @@ class Pseudonyms:
     @cached_property
     def _salt(self) -> bytes:
         with suppress(FileNotFoundError):
-            return self._salt_file.read_bytes()
+            return read_regular(self._salt_file)
         # Five folds may begin at once: the first link wins, and the file is never seen half written.
         fresh = self._salt_file.with_name(f".{SALT_FILE}.{uuid.uuid4().hex}")
         fresh.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +73,7 @@ class Pseudonyms:
                 _name_once(fresh, self._salt_file)
         finally:
             fresh.unlink(missing_ok=True)
-        return self._salt_file.read_bytes()
+        return read_regular(self._salt_file)
 
     @cached_property
     def _cases(self) -> re.Pattern[str] | None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nnunet_assets.core.files.regular_file import read_regular
 from nnunet_assets.core.text.redaction import redacted
 
 _LOGS = (".log", ".txt")
@@ -16,7 +17,7 @@ def without_credentials(file: Path) -> Iterator[Path]:
     if file.suffix not in _LOGS:
         yield file
         return
-    text = file.read_bytes().decode(errors="surrogateescape")
+    text = read_regular(file).decode(errors="surrogateescape")
     shown = redacted(text)
     if shown == text:
         yield file
