@@ -41,6 +41,9 @@ FLAGS = frozenset({"-P", "-u"})
 OF_PYTHON = ("PYTHON", "LD_", "OMP_NUM_THREADS")
 """Variables that a Python or its libraries read at their start, by how they begin."""
 
+PLANTED = ("torch", "numpy", "SimpleITK", "sitecustomize", "usercustomize")
+"""What tests put in the place of a library that is there already, or of what a Python runs at its start."""
+
 PATH = "PYTHONPATH"
 SAFE_PATH = "PYTHONSAFEPATH"
 ROOM = 20_000
@@ -59,7 +62,7 @@ class WarmPython:
         """Tells whether it would start the same as this command of the same interpreter."""
         self._variables = self._variables or dict(os.environ)
         here, there = _read_at_start(self._variables), _read_at_start(environment)
-        return here == there and _main_of(command) is not None
+        return here == there and _main_of(command) is not None and not _plants(environment)
 
     def fork(self, command: list[str], fds: Mapping[int, int], **request: Any) -> int:
         """Returns the process id of a new child of this process.
@@ -167,6 +170,12 @@ def _read_at_start(variables: Mapping[str, str]) -> dict[str, str]:
         for name, value in variables.items()
         if name.startswith(OF_PYTHON) and name not in (PATH, SAFE_PATH, "PYTHONUNBUFFERED")
     }
+
+
+def _plants(variables: Mapping[str, str]) -> bool:
+    """Tells whether these variables put something in the place of what a warm Python has imported or run already."""
+    folders = [Path(folder) for folder in variables.get(PATH, "").split(os.pathsep) if folder]
+    return any((folder / name).exists() or (folder / f"{name}.py").exists() for folder in folders for name in PLANTED)
 
 
 def _main_of(command: list[str]) -> tuple[str, str, int] | None:

@@ -1,6 +1,7 @@
 """Files from elsewhere are opened only where they are files: whoever opens a pipe may wait for ever."""
 
 import errno
+import os
 import stat
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path
@@ -14,8 +15,12 @@ def refuse_what_never_ends(path: Path) -> int:
     """
     found = path.stat()
     if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # opening a folder fails by itself
-        raise OSError(errno.EINVAL, "It is a pipe, a socket or a device, and no file", str(path))
+        raise _no_file(path)
     return found.st_size
+
+
+def _no_file(path: Path) -> OSError:
+    return OSError(errno.EINVAL, "It is a pipe, a socket or a device, and no file", str(path))
 
 
 def open_regular(path: Path) -> BufferedReader:
@@ -24,8 +29,16 @@ def open_regular(path: Path) -> BufferedReader:
     Raises:
         OSError: As `refuse_what_never_ends`, or it cannot be read.
     """
-    refuse_what_never_ends(path)
-    return path.open("rb")
+    # A pipe is opened without waiting for who writes, and told from a file by what is open: nothing is looked at twice.
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 (as a `Path` opens, it would wait)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise _no_file(path)
+    return file
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK)
 
 
 def read_regular(path: Path) -> bytes:

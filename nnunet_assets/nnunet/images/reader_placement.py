@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from nnunet_assets.core.files.regular_file import refuse_what_never_ends
+from nnunet_assets.core.files.regular_file import open_regular
 from nnunet_assets.nnunet.images.image_limits import refuse_oversized_image
 from nnunet_assets.nnunet.images.nifti import VolumeError, is_gzip, shape_text
 
@@ -105,7 +105,7 @@ def itk_placement(path: Path, name: str, reader: str, image_io: str = "") -> Pla
     import SimpleITK
 
     try:
-        refuse_what_never_ends(path)
+        open_regular(path).close()
     except OSError:
         raise ItkRefusal from None
     # What ITK would print about a header comes as a finding.

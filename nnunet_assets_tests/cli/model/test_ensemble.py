@@ -92,7 +92,7 @@ def test_a_results_folder_says_which_of_its_folds_are_missing(
     monkeypatch.chdir(project)
     name = f"{DATASET}/ensembles/both"
     summary = api.summarize_experiment(DATASET, cv_group=name, results=tmp_path / "results")
-    assert (summary.completed_folds, summary.missing_folds) == (("fold_0",), ("fold_1",))
+    assert (summary.completed_folds, summary.missing_folds) == ([0], [1])
 
 
 def test_its_masks_are_evaluated_and_a_changed_member_is_told(project: Path, tmp_path: Path) -> None:
