@@ -73,6 +73,10 @@ class VerificationError(NnunetAssetsError):
     """What was to be verified is nothing that was exported."""
 
 
+class SearchError(NnunetAssetsError):
+    """A search ended without a result, or has none that could be taken."""
+
+
 class TrackingError(NnunetAssetsError):
     """The tracking server or store does not answer, or refuses what it is asked."""
 

@@ -68,7 +68,7 @@ def training_jobs(project: Project) -> dict[str, dg.AssetKey]:
 
 def preparation_keys(project: Project, dataset: str) -> list[dg.AssetKey]:
     """Returns what comes before the folds of a dataset's experiments."""
-    plans = sorted({experiment.plans for experiment in project.experiments_of(dataset)})
+    plans = project.plans_of(dataset)
     keys = [dataset_key(dataset, name) for name in ("raw_dataset", "case_list", "splits")]
     return [dg.AssetKey(key) for key in [*keys, *(plans_key(dataset, name) for name in plans)]]
 

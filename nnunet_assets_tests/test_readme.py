@@ -18,7 +18,7 @@ from pydantic import BaseModel
 import nnunet_assets
 from nnunet_assets import settings as settings_module
 from nnunet_assets.cli.main import COMMANDS
-from nnunet_assets.components import CrossValidationExperiment, Ensemble, NnunetDataset
+from nnunet_assets.components import CrossValidationExperiment, Ensemble, NnunetDataset, Search
 from nnunet_assets.core.evaluation.gap import GAP_METRICS, find_gaps
 from nnunet_assets.core.fold.journal import read_records
 from nnunet_assets.core.summary.cv_summary import summarize
@@ -28,6 +28,7 @@ from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.found_ensembles_config import FoundEnsemblesConfig
 from nnunet_assets.declarations.named_experiment import experiment_named, folds_named
 from nnunet_assets.declarations.project import Project, read_project
+from nnunet_assets.declarations.search_config import BudgetConfig, SearchConfig, SearchedConfig
 from nnunet_assets.declarations.splits_config import GroupsConfig, SplitsConfig
 from nnunet_assets.declarations.tracking_config import TrackingConfig
 from nnunet_assets.declarations.variant_config import VariantConfig
@@ -97,6 +98,7 @@ def test_the_declarations_are_valid_and_none_is_overlooked(project: Project) -> 
     declared = [NnunetDataset.__name__] * len(project.datasets)
     declared += [CrossValidationExperiment.__name__] * len(project.experiments)
     declared += [Ensemble.__name__] * len(project.ensembles)
+    declared += [Search.__name__] * len(project.searches)
     assert sorted(documents) == sorted(declared)
     assert len(project.experiments) >= 2
 
@@ -208,6 +210,7 @@ def _texts(files: list[Path]) -> Iterator[str]:
         ("`nnunet_assets.components.CrossValidationExperiment`", {"": ExperimentConfig}),
         ("`nnunet_assets.components.Ensemble`", {"": EnsembleConfig}),
         ("`watch`", {"": WatchConfig}),
+        ("`nnunet_assets.components.Search`", {"": SearchConfig, "of.": SearchedConfig, "budget.": BudgetConfig}),
         ("`engine`", {"": ProjectEngine}),
         ("`tracking`", {"": TrackingConfig}),
         ("`variant`", {"": VariantConfig}),

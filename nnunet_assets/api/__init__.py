@@ -11,6 +11,7 @@ from nnunet_assets.api.fold import adopt, cross_validate, dry_run, sync, train_a
 from nnunet_assets.api.model import best, ensemble, package, predict
 from nnunet_assets.api.registry import clear_models, models, promote, register
 from nnunet_assets.api.results import accept, compare, evaluate, summarize, verify
+from nnunet_assets.api.search import adopt_trial, search, search_status
 from nnunet_assets.api.tracked import export_csv, export_latex, log_cv_summary, summarize_experiment
 from nnunet_assets.api.tracker import Tracker, get_run_url
 from nnunet_assets.core.summary.cross_validation import CVSummary, FoldResult
@@ -24,6 +25,7 @@ __all__ = [
     "TrackerConfig",
     "accept",
     "adopt",
+    "adopt_trial",
     "best",
     "check",
     "clear_models",
@@ -46,6 +48,8 @@ __all__ = [
     "predict",
     "promote",
     "register",
+    "search",
+    "search_status",
     "summarize",
     "summarize_experiment",
     "sync",

@@ -15,6 +15,7 @@ from nnunet_assets.assets.fold.full_model import build_full_model
 from nnunet_assets.assets.fold.partitions import ensemble_key
 from nnunet_assets.assets.model.registered_model import build_registered_model
 from nnunet_assets.assets.predictions.predicted_test_set import build_test_predictions
+from nnunet_assets.assets.search.search import build_search
 from nnunet_assets.assets.summary.best_configuration import build_best_configuration
 from nnunet_assets.assets.summary.comparison import build_comparison
 from nnunet_assets.assets.summary.cv_evaluation import build_cv_evaluation
@@ -34,6 +35,7 @@ from nnunet_assets.core.files.layout import (
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.project import Project
+from nnunet_assets.declarations.search_config import SearchConfig
 
 COMPARISON_ASSETS = ("comparison", "best_configuration", "dataset_report")
 SUMMARY_ASSETS = ("cv_summary", "cv_tables", "cv_evaluation", "cv_figures", "cv_report")
@@ -53,10 +55,10 @@ def dataset_definitions(project: Project, config: DatasetConfig) -> dg.Definitio
             config=config,
             plans=name,
             configurations=project.configurations_of(config.dataset, name),
-            trainers=sorted({e.trainer for e in experiments if e.plans == name}),
+            trainers=sorted({one.trainer for one in project.trained_on(config.dataset) if one.plans == name}),
             group=group,
         )
-        for name in sorted({experiment.plans for experiment in experiments})
+        for name in project.plans_of(config.dataset)
     ]
     identities = [experiment.identity for experiment in experiments]
     compared = [*identities, *(ensemble.identity for ensemble in project.ensembles_of(config.dataset))]
@@ -130,6 +132,13 @@ def ensemble_definitions(project: Project, config: EnsembleConfig) -> dg.Definit
             build_cv_evaluation(config=config, dataset=dataset, folds=folds, group=group),
             *([build_registered_model(config=config, declared=project, group=group)] if config.registered_as else []),
         ]
+    )
+
+
+def search_definitions(project: Project, config: SearchConfig) -> dg.Definitions:
+    """Returns the asset of a search."""
+    return dg.Definitions(
+        assets=[build_search(config=config, project=project, group=experiment_group(config.identity))]
     )
 
 

@@ -132,6 +132,10 @@ def _experiments(known: Known) -> list[str]:
     return ["/".join(one.identity.key_prefix) for one in known.project.experiments]
 
 
+def _searches(known: Known) -> list[str]:
+    return [name for one in known.project.searches for name in (one.name, f"{one.of.dataset}/{one.name}")]
+
+
 datasets = _completer(_datasets)
 configurations = _completer(_configurations)
 folds = _completer(_folds)
@@ -139,3 +143,4 @@ variants = _completer(_variants)
 trainers = _completer(_trainers)
 plans = _completer(_plans)
 experiments = _completer(_experiments)
+searches = _completer(_searches)

@@ -37,6 +37,7 @@ COMMANDS = {
     "backfill": ("project.backfill", "backfill", "Train folds by the project's daemon, and follow them."),
     "compare": ("results.compare", "compare", "Compare the experiments of a dataset."),
     "best": ("results.best", "best", "Choose the model of a dataset to take, and say what it will score."),
+    "search": ("search.search", "search", "Run a declared search for settings, and take its winner."),
     "trainers": ("project.trainers", "trainers", "List the trainers that an experiment may name, with what each sets."),
     "package": ("model.package", "package", "Write the folds of an experiment as a model that can be handed on."),
     "predict": ("model.predict", "predict", "Predict new images by an experiment, a package or a registered version."),

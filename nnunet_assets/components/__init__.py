@@ -3,5 +3,6 @@
 from nnunet_assets.components.dataset import NnunetDataset
 from nnunet_assets.components.ensemble import Ensemble
 from nnunet_assets.components.experiment import CrossValidationExperiment
+from nnunet_assets.components.search import Search
 
-__all__ = ["CrossValidationExperiment", "Ensemble", "NnunetDataset"]
+__all__ = ["CrossValidationExperiment", "Ensemble", "NnunetDataset", "Search"]

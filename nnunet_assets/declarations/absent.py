@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from nnunet_assets.core.dataset.configurations import PLANNERS
-from nnunet_assets.core.files.layout import Roots
+from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.declarations.yaml_files.documents import FileProblem
@@ -39,29 +39,29 @@ def absent_choices(project: Project, roots: Roots, trainers: Collection[str] | N
         roots: nnU-Net's folders.
         trainers: The names that nnU-Net finds; None: they are not known.
     """
-    for experiment in project.experiments:
+    trained: list[tuple[ExperimentConfig, Experiment | str, tuple[str, ...]]] = [
+        *((one, one.identity, ("attributes",)) for one in project.experiments),
+        *((one.trial(0, {}), one.title, ("attributes", "of")) for one in project.searches),
+    ]
+    for experiment, declared, place in trained:
         if trainers is not None and experiment.trainer not in trainers:
             own = [name for name in trainers if name.startswith("nnUNetTrainer")]
             sentence = (
                 f"nnU-Net has no trainer {experiment.trainer}.{did_you_mean(experiment.trainer, own)} Its trainers are "
                 "the classes below nnunetv2.training.nnUNetTrainer, and in the folders that nnUNet_extTrainer names."
             )
-            yield project.problem(experiment.identity, ("attributes", "trainer"), sentence)
+            yield project.problem(declared, (*place, "trainer"), sentence)
         file = roots.preprocessed / experiment.dataset / f"{experiment.plans}.json"
         if experiment.plans not in PLANNERS and not file.is_file():
             sentence = (
                 f"{experiment.plans} are no plans that nnU-Net makes, and {file} is not there."
                 f"{did_you_mean(experiment.plans, PLANNERS)} It makes {', '.join(PLANNERS)}."
             )
-            yield project.problem(experiment.identity, ("attributes", "plans"), sentence)
-        yield from _absent_weights(project, experiment)
-
-
-def _absent_weights(project: Project, experiment: ExperimentConfig) -> Iterator[FileProblem]:
-    weights = experiment.options(project.root).pretrained_weights
-    if weights and not Path(weights).is_file():
-        location = ("attributes", "variant", "pretrained_weights")
-        yield project.problem(experiment.identity, location, f"{weights} is not there. Correct the path.")
+            yield project.problem(declared, (*place, "plans"), sentence)
+        weights = experiment.options(project.root).pretrained_weights
+        if weights and not Path(weights).is_file():
+            location = ("attributes", "variant" if declared == experiment.identity else "space", "pretrained_weights")
+            yield project.problem(declared, location, f"{weights} is not there. Correct the path.")
 
 
 def _datasets(folder: Path) -> list[str]:

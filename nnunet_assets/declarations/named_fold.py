@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
 from nnunet_assets.core.files.layout import (
     DATASET_PATTERN,
     DEFAULT_PLANS,
@@ -17,6 +15,7 @@ from nnunet_assets.core.files.layout import (
     fold_key,
 )
 from nnunet_assets.declarations.config import ExperimentConfig
+from nnunet_assets.declarations.made_experiment import experiment_of
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, did_you_mean, first_offenders
 
@@ -158,19 +157,6 @@ def undeclared_remark(identity: Experiment, project: Project) -> str | None:
         f"{identity.title} is not declared in {project.root}: it is trained as typed, and {identity.trainer} sets the "
         f"rest itself (nnU-Net's own: 1000 epochs).{there if declared else ''}"
     )
-
-
-def experiment_of(**fields: Any) -> ExperimentConfig:
-    """Returns an experiment of these fields, as a declaration has them.
-
-    Raises:
-        ConfigError: A value cannot be one of an experiment.
-    """
-    try:
-        return ExperimentConfig(**fields)
-    except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['input']!r}: {e['msg']}." for e in error.errors()]
-        raise ConfigError("\n".join(wrong)) from error
 
 
 def _refuse_half_named(named: NamedFold, identity: Experiment, project: Project) -> None:

@@ -18,12 +18,15 @@ from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.rules.contradictions import contradictions, undeclared_sentence
 from nnunet_assets.declarations.rules.ensembles import read_ensembles, shared_indices
 from nnunet_assets.declarations.rules.planned import PlannedConfigurations
+from nnunet_assets.declarations.rules.searches import search_problems
 from nnunet_assets.declarations.rules.splitting import with_known_folds
+from nnunet_assets.declarations.search_config import SearchConfig, SearchedConfig
 from nnunet_assets.declarations.yaml_files.documents import (
     ENSEMBLE_TYPE,
     EXPERIMENT_TYPE,
     MODELS,
     NAMESPACE,
+    SEARCH_TYPE,
     Declared,
     FileProblem,
     component_type,
@@ -55,10 +58,11 @@ class Project:
         is_plain: Whether the declarations are all that Dagster loads from the folder, as they stand: nothing in it is
             Python or a component of another kind, and nothing is changed after it was loaded (`post_processing`).
         stages: Each cascade, with the experiment whose predictions it reads.
-        declared: Where each dataset, by its name, and each experiment and ensemble stands.
+        declared: Where each dataset, by its name, each experiment and ensemble, and each search, by its title, stands.
         ensembles: Each ensemble once, on declared experiments.
         members: Each ensemble, with the experiments whose probabilities it averages.
         engine: Where folds train, as far as their experiment does not say otherwise.
+        searches: Each search once, on a declared dataset.
     """
 
     root: Path
@@ -71,6 +75,7 @@ class Project:
     ensembles: tuple[EnsembleConfig, ...] = ()
     members: Mapping[Experiment, tuple[Experiment, ...]] = field(default_factory=dict)
     engine: ProjectEngine = field(default_factory=ProjectEngine)
+    searches: tuple[SearchConfig, ...] = ()
 
     def dataset(self, name: str) -> DatasetConfig:
         """Returns the declaration of a dataset.
@@ -118,6 +123,10 @@ class Project:
         """Returns the ensembles of a dataset's experiments; none where it has none."""
         return tuple(ensemble for ensemble in self.ensembles if ensemble.dataset == dataset)
 
+    def searches_of(self, dataset: str) -> tuple[SearchConfig, ...]:
+        """Returns the searches on a dataset; none where it has none."""
+        return tuple(search for search in self.searches if search.of.dataset == dataset)
+
     def cross_validations(self) -> dict[Experiment, list[str]]:
         """Returns the folds of everything that has a summary: of each experiment, and of each ensemble."""
         trained = {config.identity: self.folds_of(config) for config in self.experiments}
@@ -152,8 +161,17 @@ class Project:
         return self.stages.get(experiment.identity)
 
     def configurations_of(self, dataset: str, plans: str) -> list[str]:
-        """Returns the configurations to preprocess for the experiments with these plans, sorted."""
-        return sorted({wanted.configuration for wanted in self.experiments_of(dataset) if wanted.plans == plans})
+        """Returns the configurations to preprocess for the experiments and searches with these plans, sorted."""
+        wanted = self.trained_on(dataset)
+        return sorted({one.configuration for one in wanted if one.plans == plans})
+
+    def plans_of(self, dataset: str) -> list[str]:
+        """Returns the plans of a dataset's experiments and searches, sorted."""
+        return sorted({one.plans for one in self.trained_on(dataset)})
+
+    def trained_on(self, dataset: str) -> tuple[ExperimentConfig | SearchedConfig, ...]:
+        """Returns what says with which plans, configuration and trainer a dataset is trained on."""
+        return (*self.experiments_of(dataset), *(search.of for search in self.searches_of(dataset)))
 
 
 def read_project(project: Path) -> Project:
@@ -182,6 +200,9 @@ def read_project(project: Path) -> Project:
     reader.problems.extend(engine_problems)
     if not engine_problems:
         reader.problems.extend(engine_contradictions(reader.experiments, engine))
+    reader.problems.extend(
+        search_problems(reader.searches, reader.experiments, reader.datasets, planned, engine, knows_all=is_whole)
+    )
     if reader.problems:
         raise ConfigError(_in_words(folder, reader.problems))
     return Project(
@@ -199,10 +220,12 @@ def read_project(project: Path) -> Project:
             **{declared.config.dataset: declared for declared in reader.datasets},
             **{declared.config.identity: declared for declared in reader.experiments},
             **{declared.config.identity: declared for declared in reader.ensembles},
+            **{declared.config.title: declared for declared in reader.searches},
         },
         ensembles=tuple(declared.config for declared in reader.ensembles),
         members=ensembles.members,
         engine=engine,
+        searches=tuple(declared.config for declared in reader.searches),
     )
 
 
@@ -226,6 +249,7 @@ class _Reader:
         self.datasets: list[Declared[DatasetConfig]] = []
         self.experiments: list[Declared[ExperimentConfig]] = []
         self.ensembles: list[Declared[EnsembleConfig]] = []
+        self.searches: list[Declared[SearchConfig]] = []
         self.invalid_datasets: set[str] = set()
         self.knows_every_dataset = True
         self.has_definitions = False
@@ -316,6 +340,11 @@ class _Reader:
             ensemble, problems = read_attributes(document, EnsembleConfig)
             if ensemble and not document.problems:
                 self.ensembles.append(Declared(ensemble, file, document))
+            return problems
+        if kind == SEARCH_TYPE:
+            search, problems = read_attributes(document, SearchConfig)
+            if search and not document.problems:
+                self.searches.append(Declared(search, file, document))
             return problems
         dataset, problems = read_attributes(document, DatasetConfig)
         if dataset:

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 from nnunet_assets.cli.diagnosis.findings import Finding
 from nnunet_assets.declarations.absent import absent_choices, absent_data
+from nnunet_assets.declarations.config import VariantConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.declarations.yaml_files.documents import FileProblem
+from nnunet_assets.errors import did_you_mean
 from nnunet_assets.nnunet.trainer.trainer_names import trainer_names
-from nnunet_assets.nnunet.trainer.trainer_sources import found_trainers
+from nnunet_assets.nnunet.trainer.trainer_sources import FoundTrainers, found_trainers
 from nnunet_assets.settings import Settings
 
 
@@ -19,13 +21,25 @@ def absent_findings(project: Project, settings: Settings) -> Iterator[Finding]:
 
 def wrong_choices(project: Project, settings: Settings) -> list[FileProblem]:
     """Returns the trainers, plans and weights that are not there or do not fit, which no data that comes changes."""
-    if not project.experiments:
+    if not (project.experiments or project.searches):
         return []
     environment = settings.child_environment()
-    found = found_trainers(environment).trainers
+    sources = found_trainers(environment)
+    found = sources.trainers
     unbuildable = [
         project.problem(experiment.identity, ("attributes", "trainer"), problem)
         for experiment in project.experiments
         if (source := found.get(experiment.trainer)) and (problem := source.problem)
     ]
-    return [*absent_choices(project, settings.roots, trainer_names(environment)), *unbuildable]
+    absent = absent_choices(project, settings.roots, trainer_names(environment))
+    return [*absent, *unbuildable, *_settings_of_none(project, sources)]
+
+
+def _settings_of_none(project: Project, sources: FoundTrainers) -> Iterator[FileProblem]:
+    """Yields what searches vary and no source of their trainer ever sets."""
+    for search in project.searches:
+        for name in search.space:
+            if not (name in VariantConfig.model_fields or sources.mentions(search.of.trainer, name)):
+                known = sources.settings(search.of.trainer)
+                sentence = f"{search.of.trainer} has no such setting.{did_you_mean(name, known)}"
+                yield project.problem(search.title, ("attributes", "space", name), sentence)

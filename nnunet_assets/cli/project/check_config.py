@@ -16,7 +16,7 @@ from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.processes.variables import unread_variables
 from nnunet_assets.project_folder.network_drives import network_sentences
 from nnunet_assets.reports.text.experiment_names import short_names
-from nnunet_assets.settings import project_settings
+from nnunet_assets.settings import Settings, project_settings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,6 +44,7 @@ def check_config(project: Path) -> int:
     for dataset in declared.datasets:
         _print_experiments(terminal, declared, dataset.dataset)
         _print_ensembles(terminal, declared, dataset.dataset)
+        _print_searches(declared, settings, dataset.dataset)
     if declared.in_jobs:
         click.echo(_in_jobs(declared))
     for name, sentence in unread_variables(settings.variables):
@@ -106,6 +107,13 @@ def _print_ensembles(terminal: "Console", project: Project, dataset: str) -> Non
     ensembles = project.ensembles_of(dataset)
     rows = [{"ensemble": one.identity.name_in_dataset, "members": "\n".join(one.members)} for one in ensembles]
     print_table(terminal, rows, ["ensemble", "members"])
+
+
+def _print_searches(project: Project, settings: Settings, dataset: str) -> None:
+    from nnunet_assets.workflows.search.cost import search_cost
+
+    for one in project.searches_of(dataset):
+        click.echo(f"{one.title}, on {one.fold_key}: {one.declared_space}. {search_cost(settings, one)}.")
 
 
 def _overrides(experiment: ExperimentConfig) -> str:

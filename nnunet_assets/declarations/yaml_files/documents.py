@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.fields import Declaration, keys_of
+from nnunet_assets.declarations.search_config import SearchConfig
 from nnunet_assets.declarations.yaml_files.sentences import validation_problems
 from nnunet_assets.declarations.yaml_files.yaml_source import Document, Location, Problem
 from nnunet_assets.errors import did_you_mean
@@ -16,10 +17,12 @@ from nnunet_assets.errors import did_you_mean
 DATASET_TYPE = "nnunet_assets.components.NnunetDataset"
 EXPERIMENT_TYPE = "nnunet_assets.components.CrossValidationExperiment"
 ENSEMBLE_TYPE = "nnunet_assets.components.Ensemble"
+SEARCH_TYPE = "nnunet_assets.components.Search"
 MODELS: Mapping[str, type[Declaration]] = {
     DATASET_TYPE: DatasetConfig,
     EXPERIMENT_TYPE: ExperimentConfig,
     ENSEMBLE_TYPE: EnsembleConfig,
+    SEARCH_TYPE: SearchConfig,
 }
 
 NAMESPACE = "nnunet_assets."
@@ -162,7 +165,7 @@ def _type_sentence(value: Mapping[str, object]) -> str:
     kind = str(value["type"])
     words = kind.rpartition(".")[2].lower()
     meant = DATASET_TYPE if "dat" in words else EXPERIMENT_TYPE if "exp" in words or "cross" in words else None
-    meant = ENSEMBLE_TYPE if "ensem" in words else meant
+    meant = ENSEMBLE_TYPE if "ensem" in words else SEARCH_TYPE if "search" in words or "tun" in words else meant
     near = f" Did you mean {meant}?" if meant else ""
     return f"{value['type']!r} is not a component.{near} The components of this package are {names}."
 
@@ -173,4 +176,6 @@ def _likely(value: Mapping[str, object]) -> str:
     fields = [*attributes] if isinstance(attributes, Mapping) else []
     if "members" in fields:
         return ENSEMBLE_TYPE
+    if "space" in fields:
+        return SEARCH_TYPE
     return EXPERIMENT_TYPE if "configuration" in fields else DATASET_TYPE

@@ -81,6 +81,13 @@ class FoundTrainers:
                 found |= self.classes[base].sets
         return found
 
+    def mentions(self, name: str, attribute: str) -> bool:
+        """Says whether a trainer, or one that it derives from, has an attribute by its sources; a foreign one may."""
+        if name not in self.classes:
+            return True
+        files = {self.classes[base].file for base in self.lineage(name)}
+        return any(f"self.{attribute}" in file.read_text(encoding="utf-8", errors="replace") for file in files)
+
 
 def found_trainers(variables: Mapping[str, str]) -> FoundTrainers:
     """Returns the classes in the folders in which nnU-Net looks for trainers.

@@ -9,12 +9,14 @@ from nnunet_assets.core.summary.fold_means import FoldMeansSummary
 from nnunet_assets.core.summary.label_summary import LabelSummary
 from nnunet_assets.tracking.assets.asset_run import AssetRun
 from nnunet_assets.tracking.store import names
-from nnunet_assets.tracking.store.run_names import cross_validation_run_name, run_title
+from nnunet_assets.tracking.store.cross_validation_run import search_tags
+from nnunet_assets.tracking.store.run_names import cross_validation_run_name, run_title, search_run_name
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.comparison import Comparison
     from nnunet_assets.core.dataset.intake import IntakeReport
     from nnunet_assets.core.evaluation.gap import Gap
+    from nnunet_assets.core.search.report import SearchReport
     from nnunet_assets.core.selection.best_configuration import BestConfiguration
 
 
@@ -81,6 +83,30 @@ def test_set_run(experiment: Experiment, folds: Sequence[str], gaps: "Sequence[G
     """
     run = _experiment_run("test_set", experiment, subject="The test set of", name=f"{run_title(experiment)} test set")
     return run.showing(gap_metrics(gaps), {names.FOLDS: ",".join(folds)})
+
+
+def search_run(search: Experiment, report: "SearchReport") -> AssetRun:
+    """Returns the one run of a search, below which those of its trials' folds lie.
+
+    Args:
+        search: What its trials have in common, named by the search.
+        report: What it is to show.
+    """
+    name = search.name_in_dataset
+    tags = search_tags(search, name)
+    identity = {key: tags.pop(key) for key in (names.RUN_TYPE, names.SEARCH)}
+    best = report.best
+    counts = {names.TRIALS_IN_STATE.replace("STATE", state): float(n) for state, n in report.counts().items()}
+    metrics: dict[str, float | None] = {
+        names.TRIALS: float(len(report.trials)),
+        **counts,
+        names.EPOCHS_TRAINED: float(report.n_epochs),
+        names.TRAINING_HOURS: report.hours,
+        names.SEARCH_PSEUDO_DICE: best.score if best else None,
+    }
+    run = AssetRun(f"The search {search.title}", search.dataset, identity, search_run_name(name), tags)
+    chosen = {names.CHOSEN: best.name} if best else {}
+    return run.showing(metrics, {names.FOLD: report.fold, **chosen})
 
 
 def _dataset_run(run_type: names.RunType, dataset: str, *, subject: str, name: str) -> AssetRun:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.client import pages
-from nnunet_assets.tracking.store.run_names import cross_validation_run_name
+from nnunet_assets.tracking.store.run_names import cross_validation_run_name, search_run_name
 from nnunet_assets.tracking.store.run_times import later_than
 
 if TYPE_CHECKING:
@@ -50,15 +50,31 @@ def parent_of_fold(client: "MlflowClient", experiment_id: str, tags: Mapping[str
     experiment = experiment_of(tags)
     if tags.get(names.RUN_TYPE) != "fold" or experiment is None:
         return None
-    wanted = names.experiment_tags(experiment, "cv_summary")
-    identity = {key: wanted[key] for key in (names.RUN_TYPE, names.EXPERIMENT)}
+    search = tags.get(names.SEARCH)
+    if search:
+        name, wanted = search_run_name(search), search_tags(experiment, search)
+        identity = {key: wanted[key] for key in (names.RUN_TYPE, names.SEARCH)}
+    else:
+        name, wanted = cross_validation_run_name(experiment), names.experiment_tags(experiment, "cv_summary")
+        identity = {key: wanted[key] for key in (names.RUN_TYPE, names.EXPERIMENT)}
     found = run_by_tags(client, experiment_id, identity)
     if found is None:
-        name = cross_validation_run_name(experiment)
         found = make_run(client, experiment_id, identity, wanted, run_name=name, start_ms=start_ms)
         # Nothing of its own runs, and nobody would end it where no fold is ever finished.
         client.set_terminated(found, "FINISHED", later_than(client.get_run(found).info))
     return found
+
+
+def search_tags(experiment: Experiment, search: str) -> dict[str, str]:
+    """Returns the tags of the run of a search, below which the folds of its trials lie.
+
+    Args:
+        experiment: Of one of its trials.
+        search: Its name in the dataset.
+    """
+    of_trial = names.experiment_tags(experiment, "tuning")
+    kept = {key: text for key, text in of_trial.items() if key not in (names.EXPERIMENT, names.VARIANT)}
+    return {**kept, names.SEARCH: search}
 
 
 def run_by_tags(client: "MlflowClient", experiment_id: str, identity: Mapping[str, str]) -> str | None:

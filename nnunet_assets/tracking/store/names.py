@@ -54,6 +54,8 @@ CHANGED_PARAMS = "nnunet_assets.changed_params"
 """What a resumption changed; MLflow keeps the first value of a parameter for good."""
 FAILURE = "nnunet_assets.failure"
 """The class of what ended the training, such as `out_of_memory`; `none` where it was finished."""
+SEARCH = "nnunet_assets.search"
+"""Of a trial of a search, and of the run above it: the search's name in its dataset."""
 DAGSTER_RUN_ID = "dagster_run_id"
 """The word of dagster-mlflow."""
 HOST = "nnunet_assets.host"
@@ -153,6 +155,11 @@ OPTIMISM = "optimism"
 """How much better its own mean is than the expected one."""
 CHOSEN = "nnunet_assets.chosen"
 """Tag: the name of the candidate that is taken."""
+
+# Metrics of a search, beside `epochs_trained` and `training_hours`.
+TRIALS = "trials"
+TRIALS_IN_STATE = "trials_STATE"
+SEARCH_PSEUDO_DICE = "best_trial_pseudo_dice_ema"
 
 # Metrics of a summary; the others are made by `summary_series`.
 FOLDS_FINISHED = "folds_finished"

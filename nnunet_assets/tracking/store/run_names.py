@@ -28,6 +28,11 @@ def fold_run_name(experiment: Experiment, fold: str) -> str:
     return f"{fold} {run_title(experiment)}"
 
 
+def search_run_name(search: str) -> str:
+    """Returns the name of the run of a search, by its name in the dataset: `lr search`."""
+    return f"{search.partition('/')[0]} search"
+
+
 def cross_validation_run_name(experiment: Experiment) -> str:
     """Returns the name of the run that is a cross-validation's summary."""
     return f"{run_title(experiment)} cv"

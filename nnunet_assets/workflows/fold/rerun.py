@@ -15,7 +15,8 @@ from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.training_conditions import Change, TrainingConditions
 from nnunet_assets.core.training.watch import Watch
 from nnunet_assets.declarations.config import ExperimentConfig
-from nnunet_assets.declarations.named_fold import NamedFold, dataset_named, experiment_of, fold_named
+from nnunet_assets.declarations.made_experiment import experiment_of
+from nnunet_assets.declarations.named_fold import NamedFold, dataset_named, fold_named
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.declarations.variant_config import RESULT_OPTIONS, VariantConfig
 from nnunet_assets.errors import ConfigError, FoldError

@@ -1,7 +1,9 @@
 """Where a training that a person asks for begins: what is refused at once, prepared, and said before it starts."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
+from types import MappingProxyType
 
 from nnunet_assets.core.files.layout import FULL_FOLD, fold_index
 from nnunet_assets.core.fold.continued_fold import CONTINUES, continues_other
@@ -160,6 +162,7 @@ def train_from_there(
     retrain: bool,
     continue_training: bool = False,
     engine: Engine = LOCAL,
+    tags: Mapping[str, str] = MappingProxyType({}),
 ) -> TrainedFold:
     """Says where the fold starts from, and brings it to its COMMIT as `train_fold` does.
 
@@ -172,4 +175,6 @@ def train_from_there(
         there = Fold.read(place, check_files=True)
         point = starting_point(there, request, retrain=retrain, continue_training=continue_training)
         progress.say(f"{place.title}: {point}")
-        return train_fold(settings, request, destination, progress, retrain=retrain, known=there, engine=engine)
+        return train_fold(
+            settings, request, destination, progress, retrain=retrain, known=there, engine=engine, tags=tags
+        )

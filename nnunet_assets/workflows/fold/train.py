@@ -173,6 +173,7 @@ def train_fold(
     retrain: bool = False,
     known: Fold | None = None,
     engine: Engine = LOCAL,
+    tags: Mapping[str, str] = MappingProxyType({}),
 ) -> TrainedFold:
     """Brings a fold to its COMMIT, followed by MLflow.
 
@@ -186,6 +187,7 @@ def train_fold(
         retrain: As for `run_fold`.
         known: As for `run_fold`.
         engine: As for `run_fold`.
+        tags: Of its run, beside those of any fold.
 
     Raises:
         NnunetAssetsError: As `run_fold`.
@@ -212,7 +214,7 @@ def train_fold(
             )
 
         outcome, report = (
-            tracked(train, settings, request, destination, progress, engine=engine)
+            tracked(train, settings, request, destination, progress, engine=engine, more_tags=tags)
             if destination and destination.is_on
             else (train(), None)
         )
@@ -237,6 +239,7 @@ def tracked(
     progress: Progress,
     *,
     engine: Engine = LOCAL,
+    more_tags: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[FoldOutcome, TrackingReport]:
     """Trains a fold beside its MLflow run; tracking that fails is said and counted, and never ends the training.
 
@@ -260,7 +263,7 @@ def tracked(
         destination,
         experiment_name=destination.experiment_of(request.experiment.dataset),
         fold_folder=place.folder,
-        tags={**destination.words.all_tags(), **tags, **machine},
+        tags={**destination.words.all_tags(), **tags, **machine, **more_tags},
         run_name=destination.words.name(fold_run_name(request.experiment, request.fold), request.fold),
     ) as tracker:
         try:

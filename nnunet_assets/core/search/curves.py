@@ -1,0 +1,70 @@
+"""What a trial scored epoch by epoch, from its fold's journal, and how trials are compared: after equally many epochs.
+
+The score is nnU-Net's moving average of the pseudo Dice, an estimate on random patches. It ranks trials and is no
+result: that is the Dice of whole cases.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nnunet_assets.core.fold.journal import Record, journal_path, read_records
+
+SCORE = "pseudo_dice_ema"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The epochs of a trial.
+
+    Attributes:
+        scores: Number of epochs trained (from 1) to pseudo Dice; an epoch without one is left out.
+        n_epochs: How many it has.
+        seconds: What they took together.
+    """
+
+    scores: Mapping[int, float] = field(default_factory=dict)
+    n_epochs: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> "Curve":
+        """Returns the curve of a journal; of an epoch that was trained again, the last values count."""
+        epochs = {record.epoch: record.values for record in records if record.epoch is not None}
+        scores = {epoch + 1: values[SCORE] for epoch, values in epochs.items() if values.get(SCORE) is not None}
+        seconds = sum(values.get("epoch_seconds") or 0.0 for values in epochs.values())
+        return cls(dict(sorted(scores.items())), max(epochs, default=-1) + 1, seconds)
+
+    @classmethod
+    def read(cls, fold_folder: Path) -> "Curve":
+        """Returns the curve of a fold; empty where it has not begun."""
+        return cls.of(read_records(journal_path(fold_folder)))
+
+    @property
+    def last(self) -> tuple[int, float] | None:
+        """The last score, with after how many epochs it was reached; None: there is none."""
+        return next(iter(sorted(self.scores.items(), reverse=True)), None)
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What trials are ranked by, the best first: who went on longer, and among those of equal length the score.
+
+        A trial that was stopped was worse than others after the same number of epochs; its score is compared with
+        those of trials that were stopped there too, never with one of a later epoch.
+        """
+        n_epochs, score = self.last or (0, 0.0)
+        return -n_epochs, -score
+
+
+def best_first(curves: Mapping[int, Curve]) -> list[int]:
+    """Returns the numbers of trials, the best one first; of two that are equal the one that began first."""
+    return sorted(curves, key=lambda number: (*curves[number].rank, number))
+
+
+def best_so_far(scores: Sequence[float | None]) -> list[float | None]:
+    """Returns the best of the scores up to each; None before the first one."""
+    best: list[float | None] = []
+    for score in scores:
+        before = best[-1] if best else None
+        best.append(score if before is None else before if score is None else max(before, score))
+    return best

@@ -1,0 +1,133 @@
+"""What a search has found so far: its trials with their curves, ranked, and in words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nnunet_assets.core.search.curves import Curve, best_first
+from nnunet_assets.core.search.trials import Trial
+
+
+@dataclass(frozen=True)
+class TrialReport:
+    """A trial and what it scored.
+
+    Attributes:
+        trial: As it is in the record.
+        name: Of its variant.
+        curve: Its epochs.
+        dice: Mean Dice of the validation cases of its fold; None: it was not validated.
+    """
+
+    trial: Trial
+    name: str
+    curve: Curve
+    dice: float | None = None
+
+    @property
+    def score(self) -> float | None:
+        """The last pseudo Dice; None: there is none."""
+        return self.curve.last[1] if self.curve.last else None
+
+
+@dataclass(frozen=True)
+class SearchReport:
+    """A search as it is now.
+
+    Attributes:
+        dataset: Whose cases it is trained on.
+        name: Of the search.
+        title: In one line for people.
+        fold: That chooses: `fold_0`.
+        n_wanted: How many trials there are to be.
+        max_epochs: Of each that is not stopped.
+        stopped_at: After how many epochs trials are compared.
+        settings: What is varied, in the order of the declaration.
+        trials: By number.
+    """
+
+    dataset: str
+    name: str
+    title: str
+    fold: str
+    n_wanted: int
+    max_epochs: int
+    stopped_at: Sequence[float]
+    settings: Sequence[str]
+    trials: Sequence[TrialReport]
+
+    @property
+    def ranked(self) -> list[TrialReport]:
+        """The trials with a score that did not fail, the best one first.
+
+        Those that trained longer stand before those that were stopped earlier; scores are compared where the numbers
+        of epochs are equal.
+        """
+        curves = {
+            one.trial.number: one.curve for one in self.trials if one.score is not None and one.trial.state != "failed"
+        }
+        by_number = {one.trial.number: one for one in self.trials}
+        return [by_number[number] for number in best_first(curves)]
+
+    @property
+    def best(self) -> TrialReport | None:
+        """The best trial; None: none has a score."""
+        return next(iter(self.ranked), None)
+
+    @property
+    def n_epochs(self) -> int:
+        """How many epochs were trained."""
+        return sum(one.curve.n_epochs for one in self.trials)
+
+    @property
+    def hours(self) -> float:
+        """What they took."""
+        return sum(one.curve.seconds for one in self.trials) / 3600
+
+    def counts(self) -> dict[str, int]:
+        """Returns how many trials are in each state; `begun` are those that train, or go on with the next run."""
+        states = [one.trial.state for one in self.trials]
+        return {state: states.count(state) for state in dict.fromkeys(states)}
+
+    def headline(self) -> str:
+        """Returns it in a sentence or two."""
+        counts = ", ".join(f"{n} {state}" for state, n in self.counts().items()) or "none begun"
+        spent = f"{self.n_epochs:,} epochs, {self.hours:.2g} h"
+        begun = f"{len(self.trials)} of {self.n_wanted} trials ({counts}); {spent}."
+        best = self.best
+        if best is None or best.curve.last is None:
+            return f"{begun} No trial has a pseudo Dice yet."
+        n_epochs, score = best.curve.last
+        return (
+            f"{begun} Best: trial {best.trial.number}, pseudo Dice {score:.4f} after {n_epochs} epochs on {self.fold}, "
+            f"chosen among {len(self.trials)}."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns it as JSON values."""
+        return {
+            "dataset": self.dataset,
+            "search": self.name,
+            "fold": self.fold,
+            "trials_wanted": self.n_wanted,
+            "epochs": self.n_epochs,
+            "hours": self.hours,
+            "best": self.best.trial.number if self.best else None,
+            "trials": [row(one, self.settings) for one in self.trials],
+        }
+
+
+def row(one: TrialReport, settings: Sequence[str]) -> dict[str, Any]:
+    """Returns a trial by column; a setting that is not part of its point is None."""
+    point: Mapping[str, Any] = one.trial.point
+    return {
+        "trial": one.trial.number,
+        "variant": one.name,
+        **{name: point.get(name) for name in settings},
+        "state": one.trial.state,
+        "epochs": one.curve.n_epochs,
+        "pseudo_dice": one.score,
+        "dice": one.dice,
+        "hours": one.curve.seconds / 3600,
+        "failure": one.trial.failure,
+    }

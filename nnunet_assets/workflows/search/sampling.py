@@ -1,0 +1,130 @@
+"""Which point the next trial has, by Optuna: a pure function of the seed, the trial's number and the trials before it.
+
+Optuna is told what Ray's own adapter would not: that a stopped trial was *pruned*, with its score after so many epochs.
+TPE compares pruned trials by how far they came, and by their scores only where that is equal; Ray reports a trial that
+was stopped as complete, so that a score of epoch 30 is held against one of epoch 250.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nnunet_assets.core.search.curves import Curve
+from nnunet_assets.core.search.space import Dimension, Space, is_same_point
+from nnunet_assets.core.search.trials import OF_THE_POINT, Trial
+
+if TYPE_CHECKING:
+    import optuna
+
+MOST_DRAWS = 50
+"""A point that was drawn before is drawn again so often; a space whose points can be counted then gives the next."""
+
+
+def next_point(
+    space: Space, sampler: str, seed: int, trials: Sequence[Trial], curves: Mapping[int, Curve], *, at_once: int = 1
+) -> dict[str, Any] | None:
+    """Returns the point of the next trial; None: every point was tried.
+
+    Args:
+        space: What may be tried.
+        sampler: `tpe`, `random` or `grid`.
+        seed: Of the search.
+        trials: Those before it, in any state.
+        curves: What they scored, by number.
+        at_once: How many train at once; TPE then keeps away from those that still train.
+    """
+    tried = [trial.point for trial in trials]
+    if sampler != "grid":
+        for draw in range(MOST_DRAWS):
+            point = _drawn(space, _study(space, sampler, _seed(seed, len(trials), draw), trials, curves, at_once))
+            if not any(is_same_point(point, other) for other in tried):
+                return point
+        if space.n_points is None:
+            return point
+    untried = (point for point in space.grid() if not any(is_same_point(point, other) for other in tried))
+    return next(untried, None)
+
+
+def _seed(seed: int, number: int, draw: int) -> int:
+    """Returns a seed of its own for each draw, so that no state of a generator has to survive a kill."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {number} {draw}".encode()).digest()[:4])
+
+
+def _study(  # noqa: PLR0917 (one use)
+    space: Space, sampler: str, seed: int, trials: Sequence[Trial], curves: Mapping[int, Curve], at_once: int
+) -> "optuna.Study":
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    kinds: dict[str, optuna.samplers.BaseSampler] = {
+        "tpe": optuna.samplers.TPESampler(seed=seed, constant_liar=at_once > 1),
+        "random": optuna.samplers.RandomSampler(seed=seed),
+    }
+    study = optuna.create_study(direction="maximize", sampler=kinds[sampler])
+    if sampler == "tpe":
+        # What a search was narrowed to since holds no point outside of it.
+        study.add_trials(
+            [_told(space, one, curves.get(one.number, Curve())) for one in trials if space.holds(one.point)]
+        )
+    return study
+
+
+def _told(space: Space, trial: Trial, curve: Curve) -> "optuna.trial.FrozenTrial":
+    """Returns a trial as Optuna is told of it.
+
+    One that failed for its point's sake is pruned without a score, the worst that there is; any other failure says
+    nothing.
+    """
+    from optuna.trial import TrialState, create_trial
+
+    parts = {one.name: one for one in space.dimensions if one.name in trial.point}
+    failed = TrialState.PRUNED if trial.failure in OF_THE_POINT else TrialState.FAIL
+    is_complete = trial.state == "finished" and curve.last is not None
+    state = {
+        "begun": TrialState.RUNNING,
+        "finished": TrialState.COMPLETE if is_complete else TrialState.FAIL,
+        "stopped": TrialState.PRUNED,
+        "failed": failed,
+    }[trial.state]
+    return create_trial(
+        state=state,
+        value=curve.last[1] if is_complete and curve.last else None,
+        params={name: _told_value(one, trial.point[name]) for name, one in parts.items()},
+        distributions={name: _distribution(one) for name, one in parts.items()},
+        intermediate_values={} if trial.state == "failed" else dict(curve.scores),
+    )
+
+
+def _distribution(one: Dimension) -> "optuna.distributions.BaseDistribution":
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    match one.kind:
+        case "choice":
+            # By place: Optuna takes no lists, and 1 for true.
+            return CategoricalDistribution(range(len(one.choices)))
+        case "int" | "log_int":
+            return IntDistribution(int(one.low), int(one.high), log=one.kind == "log_int")
+        case _:
+            return FloatDistribution(one.low, one.high, log=one.kind == "log")
+
+
+def _told_value(one: Dimension, value: Any) -> Any:
+    if one.kind != "choice":
+        return value
+    return next(place for place, choice in enumerate(one.choices) if is_same_point({"": choice}, {"": value}))
+
+
+def _drawn(space: Space, study: "optuna.Study") -> dict[str, Any]:
+    trial = study.ask()
+    point: dict[str, Any] = {}
+    for one in space.dimensions:
+        if not one.is_part_of(point):
+            continue
+        match one.kind:
+            case "choice":
+                point[one.name] = one.choices[trial.suggest_categorical(one.name, range(len(one.choices)))]
+            case "int" | "log_int":
+                point[one.name] = trial.suggest_int(one.name, int(one.low), int(one.high), log=one.kind == "log_int")
+            case _:
+                point[one.name] = trial.suggest_float(one.name, one.low, one.high, log=one.kind == "log")
+    return point

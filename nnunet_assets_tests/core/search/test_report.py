@@ -1,0 +1,56 @@
+"""What a search says of itself."""
+
+from nnunet_assets.core.search.curves import Curve
+from nnunet_assets.core.search.report import SearchReport, TrialReport, row
+from nnunet_assets.core.search.trials import Trial, TrialState
+
+
+def trial(number: int, state: TrialState, scores: dict[int, float], dice: float | None = None) -> TrialReport:
+    return TrialReport(
+        Trial(number, {"lr": 0.1 * (number + 1)}, 0, state),
+        f"s_{number:03}",
+        Curve(scores, max(scores, default=0), 1800.0),
+        dice,
+    )
+
+
+def report(*trials: TrialReport) -> SearchReport:
+    return SearchReport("Dataset004_H", "s", "search s", "fold_0", 5, 9, [3], ["lr", "momentum"], trials)
+
+
+FULL = report(
+    trial(0, "stopped", {3: 0.8}),
+    trial(1, "finished", {3: 0.6, 9: 0.7}, 0.65),
+    trial(2, "finished", {3: 0.5, 9: 0.75}, 0.6),
+    trial(3, "failed", {9: 0.99}),
+    trial(4, "begun", {}),
+)
+
+
+def test_failed_ones_and_those_without_a_score_are_not_ranked() -> None:
+    assert [one.trial.number for one in FULL.ranked] == [2, 1, 0]
+    assert FULL.best is FULL.trials[2]
+
+
+def test_the_headline_calls_the_score_what_it_is_and_says_among_how_many_it_was_chosen() -> None:
+    assert FULL.headline() == (
+        "5 of 5 trials (1 stopped, 2 finished, 1 failed, 1 begun); 30 epochs, 2.5 h. Best: trial 2, pseudo Dice 0.7500 "
+        "after 9 epochs on fold_0, chosen among 5."
+    )
+    assert report().headline() == "0 of 5 trials (none begun); 0 epochs, 0 h. No trial has a pseudo Dice yet."
+
+
+def test_a_row_has_every_setting() -> None:
+    assert row(FULL.trials[1], FULL.settings) == {
+        "trial": 1,
+        "variant": "s_001",
+        "lr": 0.2,
+        "momentum": None,
+        "state": "finished",
+        "epochs": 9,
+        "pseudo_dice": 0.7,
+        "dice": 0.65,
+        "hours": 0.5,
+        "failure": None,
+    }
+    assert FULL.to_json()["best"] == 2

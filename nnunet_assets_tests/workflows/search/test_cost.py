@@ -1,0 +1,31 @@
+"""What a search may cost."""
+
+from pathlib import Path
+
+from nnunet_assets.core.fold.journal import append_record, journal_path
+from nnunet_assets.workflows.search.cost import search_cost
+from nnunet_assets_tests.search_builders import project_with_search, write_epoch
+
+
+def test_epochs_are_said_and_hours_as_soon_as_an_epoch_of_its_kind_is_known(tmp_path: Path) -> None:
+    _, config, settings = project_with_search(tmp_path)
+    assert str(search_cost(settings, config)) == (
+        "4 trials of more points than can be counted, each of 9 epochs, compared after 2, 4, 8: at most 36 epochs; how "
+        "long an epoch takes is not known yet"
+    )
+    other = settings.roots.results / "Dataset004_Hippocampus/nnUNetTrainer__nnUNetPlans__3d_fullres/fold_0"
+    append_record(journal_path(other), "epoch", {"epoch_seconds": 999.0}, 0)
+    write_epoch(config, settings, 7, 0, 0.5)
+    cost = search_cost(settings, config)
+    assert cost.most_hours == 36 * 10 / 3600  # ten seconds an epoch, on the CPU
+    assert str(cost).endswith("at most 36 epochs, at most 0.1 hours")
+
+
+def test_hours_that_are_not_enough_for_one_trial_are_known(tmp_path: Path) -> None:
+    budget = "{trials: 4, max_epochs: 9, hours: 0.02}"
+    _, config, settings = project_with_search(tmp_path, budget=budget)
+    assert not search_cost(settings, config).is_too_little
+    write_epoch(config, settings, 0, 0, 0.5)
+    cost = search_cost(settings, config)
+    assert cost.is_too_little
+    assert cost.most_hours == 0.02

@@ -1,0 +1,121 @@
+"""A search run from its beginning, gone on with, refused and extended; folds and Tune are played."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nnunet_assets.core.search.trials import read_record, search_folder, write_record
+from nnunet_assets.declarations.project import read_project
+from nnunet_assets.errors import ConfigError, FoldError, SearchError
+from nnunet_assets.processes.child import ChildResult
+from nnunet_assets.processes.exit_codes import ExitCode
+from nnunet_assets.workflows.search import run as module
+from nnunet_assets.workflows.search.run import run_search, search_named
+from nnunet_assets_tests.fakes.fold_child import Ends
+from nnunet_assets_tests.recorded_progress import RecordedProgress
+from nnunet_assets_tests.search_builders import project_with_search
+from nnunet_assets_tests.workflows.search.played_search import PlayedSearch, drive_in_turn, play_search
+
+
+@pytest.fixture
+def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PlayedSearch:
+    played = play_search(tmp_path, monkeypatch)
+    monkeypatch.setattr(module, "run_child", drive_in_turn(played))
+    return played
+
+
+def test_a_search_is_run_to_its_end_and_nothing_is_trained_a_second_time(search: PlayedSearch) -> None:
+    progress = RecordedProgress()
+    end = run_search(search.settings, search.project, search.config, progress)
+    assert end.is_complete
+    assert [one.state for one in end.book.record.trials] == ["finished"] * 3
+    assert progress.said[0].startswith("search Dataset")
+    assert "3 trials of 3 points, each of 2 epochs: at most 6 epochs" in progress.said[0]
+    assert progress.relayed[-1] == "Trial 2 is finished: pseudo Dice 0.5000 at its last epoch."
+    assert progress.steps[-1][1:] == (6, 6)
+    assert run_search(search.settings, search.project, search.config, progress).is_complete
+    assert len(search.child.started) == 3
+
+
+def test_a_trial_that_fails_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = play_search(tmp_path, monkeypatch, Ends(1, ExitCode.DIVERGED, "No number."))
+    monkeypatch.setattr(module, "run_child", drive_in_turn(search))
+    end = run_search(search.settings, search.project, search.config, RecordedProgress())
+    assert [one.state for one in end.book.record.trials] == ["failed", "finished", "finished"]
+
+
+def test_a_driver_that_is_killed_is_started_again(search: PlayedSearch, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, starts = drive_in_turn(search), list[object]()
+
+    def killed_first(*given: object, **more: object) -> ChildResult:
+        starts.append(given)
+        return ChildResult(-9, "Killed.", "") if len(starts) == 1 else whole(*given, **more)
+
+    monkeypatch.setattr(module, "run_child", killed_first)
+    assert run_search(search.settings, search.project, search.config, RecordedProgress()).is_complete
+    assert len(starts) == 2
+
+
+def test_a_driver_that_fails_ends_the_search_with_what_to_do(
+    search: PlayedSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "run_child", lambda *_, **__: ChildResult(70, "It broke.", ""))
+    with pytest.raises(SearchError, match=r"its driver ended: It broke\. .*search run lr` goes on"):
+        run_search(search.settings, search.project, search.config, RecordedProgress())
+
+
+def changed(search: PlayedSearch, **fields: object) -> PlayedSearch:
+    return replace(search, config=search.config.model_copy(update=fields))
+
+
+def test_a_search_that_was_changed_under_its_trials_is_refused(search: PlayedSearch) -> None:
+    run_search(search.settings, search.project, search.config, RecordedProgress())
+    other = changed(search, fold=1)
+    with pytest.raises(ConfigError, match=r"was changed under its 3 trials: fold \(0, now 1\)"):
+        run_search(search.settings, search.project, other.config, RecordedProgress())
+    wider = changed(search, space={"initial_lr": {"choice": [0.1, 0.2, 0.3, 0.4]}})
+    with pytest.raises(ConfigError, match=r"the space was changed under its 3 trials \(initial_lr\)"):
+        run_search(search.settings, search.project, wider.config, RecordedProgress())
+
+
+def test_the_space_is_changed_by_the_users_word(search: PlayedSearch) -> None:
+    run_search(search.settings, search.project, search.config, RecordedProgress())
+    wider = changed(search, space={"initial_lr": {"choice": [0.1, 0.2, 0.3, 0.4]}})
+    end = run_search(search.settings, search.project, wider.config, RecordedProgress(), extends=True)
+    assert (end.book.record.extended, len(end.book.record.trials)) == (1, 3)
+    assert run_search(search.settings, search.project, wider.config, RecordedProgress()).is_complete
+
+
+def test_trials_on_other_data_are_not_compared(search: PlayedSearch) -> None:
+    run_search(search.settings, search.project, search.config, RecordedProgress())
+    folder = search_folder(search.settings.roots, search.config.of.dataset, "lr")
+    record = read_record(folder)
+    assert record
+    write_record(folder, replace(record, inputs={**record.inputs, "splits_hash": "others"}))
+    with pytest.raises(ConfigError, match="its 3 trials were trained on other splits than there are now"):
+        run_search(search.settings, search.project, search.config, RecordedProgress())
+
+
+def test_only_one_process_runs_a_search(search: PlayedSearch, monkeypatch: pytest.MonkeyPatch) -> None:
+    def second(*_: object, **__: object) -> ChildResult:
+        with pytest.raises(FoldError, match="Another process runs the search"):
+            run_search(search.settings, search.project, search.config, RecordedProgress())
+        return ChildResult(0, None, "")
+
+    monkeypatch.setattr(module, "run_child", second)
+    assert not run_search(search.settings, search.project, search.config, RecordedProgress()).is_complete
+
+
+def test_without_ray_it_is_said_how_to_get_it(search: PlayedSearch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"needs Ray Tune and Optuna, .* pip install 'nnunet_assets\[search\]'"):
+        run_search(search.settings, search.project, search.config, RecordedProgress())
+
+
+def test_a_search_is_named_by_its_name_or_with_its_dataset(tmp_path: Path) -> None:
+    project, config, _ = project_with_search(tmp_path)
+    assert search_named(project, "lr") is search_named(project, "Dataset004_Hippocampus/lr") is config
+    with pytest.raises(ConfigError, match=r"declares no search 'lrr'\. Did you mean lr\? There are: Dataset004_"):
+        search_named(read_project(tmp_path), "lrr")

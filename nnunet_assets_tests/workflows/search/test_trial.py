@@ -1,0 +1,83 @@
+"""A trial: what it reports, how it is ended, and which failures are results of it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnunet_assets.core.fold.fold import Fold
+from nnunet_assets.processes.exit_codes import ExitCode
+from nnunet_assets.processes.supervisor import FoldFailed
+from nnunet_assets.workflows.search.trial import TrialRun, report_of
+from nnunet_assets_tests.fakes.fold_child import Ends
+from nnunet_assets_tests.workflows.search.played_search import play_search
+
+POINT = {"initial_lr": 0.1}
+
+
+def reports(run: TrialRun) -> list[dict[str, Any]]:
+    run.start()
+    found: list[dict[str, Any]] = []
+    while not found or not found[-1].get("done"):
+        report = run.next_report(30)
+        assert report is not None
+        found.append(report)
+    run.end()
+    return found
+
+
+def test_a_report_has_the_keys_that_users_of_tune_know_and_ours() -> None:
+    values = {"train_loss": 1.0, "val_loss": None, "pseudo_dice_ema": 0.5, "learning_rate": 0.01}
+    assert report_of(0, values) == {
+        "training_loss": 1.0,
+        "pseudo_dice_ema": 0.5,
+        "learning_rate": 0.01,
+        "epoch": 0,
+        "epochs_trained": 1,
+    }
+
+
+def test_a_trial_is_a_fold_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = play_search(tmp_path, monkeypatch)
+    found = reports(TrialRun(search.work, 1, POINT))
+    assert [one["epochs_trained"] for one in found] == [1, 2, 2]
+    assert (found[-1]["ended"], found[-1]["pseudo_dice_ema"]) == ("finished", 0.5)
+    trial = search.config.trial(1, POINT)
+    assert Fold.read(trial.identity.place_of(search.settings.roots, "fold_0")).state == "finished"
+    ((request, _),) = search.child.started
+    assert request.overrides == {"num_epochs": 2, "initial_lr": 0.1}
+
+
+def test_what_was_trained_before_is_reported_again_and_not_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = play_search(tmp_path, monkeypatch, Ends(1, ExitCode.STOPPED, "Stopped."))
+    first = TrialRun(search.work, 0, POINT)
+    with pytest.raises(FoldFailed, match=r"Stopped\."):
+        reports(first)
+    found = reports(TrialRun(search.work, 0, POINT))
+    assert [one["epochs_trained"] for one in found] == [1, 2, 2]
+    assert len(search.child.started) == 2
+
+
+def test_a_trial_that_diverges_fails_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = play_search(tmp_path, monkeypatch, Ends(1, ExitCode.DIVERGED, "The loss is not a number."))
+    last = reports(TrialRun(search.work, 0, POINT))[-1]
+    assert (last["ended"], last["failure"]) == ("failed", "diverged")
+    assert "The loss is not a number." in last["problem"]
+
+
+def test_a_trial_that_is_ended_ends_its_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = play_search(tmp_path, monkeypatch)
+    run = TrialRun(search.work, 0, POINT)
+    run._is_ended.set()  # before its first epoch
+    assert reports(run) == [
+        {"training_loss": 1.0, "validation_loss": 1.0, **_rest()},
+        {"done": True, "ended": "interrupted"},
+    ]
+
+
+def _rest() -> dict[str, Any]:
+    dices = {f"pseudo_dice/{name}": 0.5 for name in ("organ", "lesion")}
+    means = {"pseudo_dice_mean": 0.5, "pseudo_dice_ema": 0.5, "epoch_seconds": 0.01, "generalization_gap": 0.0}
+    return {**dices, **means, "learning_rate": 0.01, "epoch": 0, "epochs_trained": 1}
