@@ -42,7 +42,7 @@ def search(
     declared = read_project(settings.project)
     config = search_named(declared, name)
     run_search(settings, declared, config, progress, is_tracked=track, extends=extend)
-    return make_search_files(settings, config, Destination.of(settings) if track else None).report
+    return make_search_files(settings, declared, config, Destination.of(settings) if track else None).report
 
 
 def search_status(name: str, *, project: Path | str | None = None) -> "SearchReport":

@@ -71,7 +71,7 @@ def build_search(*, config: SearchConfig, project: Project, group: str) -> dg.As
         progress = LogProgress(context.log, relays=True)
         with shown_as_failure():
             end = run_search(settings, every, declared, progress, extends=config.extend)
-            made = make_search_files(settings, declared, destination, dagster_run_id=context.run.run_id)
+            made = make_search_files(settings, every, declared, destination, dagster_run_id=context.run.run_id)
         report = made.report
         context.log.info(report.headline())
         if end.reason:

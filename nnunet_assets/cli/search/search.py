@@ -50,7 +50,7 @@ def run(name: str, project: Path, extend: bool, tracker_disable: bool, as_json: 
         except KeyboardInterrupt:
             progress.say(f"Interrupted. `nnunet-assets search run {name}` goes on with the same trials.")
             return INTERRUPTED
-        made = make_search_files(settings, config, None if tracker_disable else Destination.of(settings))
+        made = make_search_files(settings, declared, config, None if tracker_disable else Destination.of(settings))
         if end.reason:
             progress.warn(f"{config.title} ended before its trials: {end.reason}.")
         _show(made.report, as_json=as_json)

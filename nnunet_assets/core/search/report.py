@@ -1,5 +1,6 @@
 """What a search has found so far: its trials with their curves, ranked, and in words."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +74,11 @@ class SearchReport:
     def best(self) -> TrialReport | None:
         """The best trial; None: none has a score."""
         return next(iter(self.ranked), None)
+
+    @property
+    def compared_at(self) -> int:
+        """After how many epochs all trials are compared first: where none is stopped, after the last one."""
+        return math.ceil(min(self.stopped_at, default=self.max_epochs))
 
     @property
     def n_epochs(self) -> int:

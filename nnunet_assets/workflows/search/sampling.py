@@ -77,7 +77,7 @@ def _told(space: Space, trial: Trial, curve: Curve) -> "optuna.trial.FrozenTrial
     """
     from optuna.trial import TrialState, create_trial
 
-    parts = {one.name: one for one in space.dimensions if one.name in trial.point}
+    parts = [one for one in space.dimensions if one.name in trial.point]
     failed = TrialState.PRUNED if trial.failure in OF_THE_POINT else TrialState.FAIL
     is_complete = trial.state == "finished" and curve.last is not None
     state = {
@@ -89,10 +89,17 @@ def _told(space: Space, trial: Trial, curve: Curve) -> "optuna.trial.FrozenTrial
     return create_trial(
         state=state,
         value=curve.last[1] if is_complete and curve.last else None,
-        params={name: _told_value(one, trial.point[name]) for name, one in parts.items()},
-        distributions={name: _distribution(one) for name, one in parts.items()},
+        **told_values(parts, trial.point),
         intermediate_values={} if trial.state == "failed" else dict(curve.scores),
     )
+
+
+def told_values(parts: Sequence[Dimension], point: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns `params` and `distributions`, as Optuna takes a trial's, of some of a point's parts."""
+    return {
+        "params": {one.name: _told_value(one, point[one.name]) for one in parts},
+        "distributions": {one.name: _distribution(one) for one in parts},
+    }
 
 
 def _distribution(one: Dimension) -> "optuna.distributions.BaseDistribution":
