@@ -30,8 +30,8 @@ def search(
 
     Raises:
         ConfigError: There is no such search, Ray is not installed, or the search was changed under its trials.
-        FoldError: Another process runs it, or its trials cannot be trained.
-        SearchError: It ended without a result.
+        FoldError: Its trials cannot be trained.
+        SearchError: Another process runs it, or it ended without a result.
     """
     from nnunet_assets.declarations.project import read_project
     from nnunet_assets.tracking.store.destination import Destination

@@ -255,6 +255,8 @@ def _stop_on_signals(folder: Path, parent: int) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    # Of a process that Ray started, a child inherits that SIGINT is held back.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
 
 
 def _end_orphaned_group(parent: int) -> None:

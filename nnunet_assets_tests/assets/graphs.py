@@ -6,7 +6,12 @@ from typing import Any, cast
 
 import dagster as dg
 
-from nnunet_assets.assets import dataset_definitions, ensemble_definitions, experiment_definitions
+from nnunet_assets.assets import (
+    dataset_definitions,
+    ensemble_definitions,
+    experiment_definitions,
+    search_definitions,
+)
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.resources.asset_values import VALUES_KEY, asset_values
@@ -42,6 +47,7 @@ def graph(project: Project) -> dg.Definitions:
         *(dataset_definitions(project, config) for config in project.datasets),
         *(experiment_definitions(project, config) for config in project.experiments),
         *(ensemble_definitions(project, config) for config in project.ensembles),
+        *(search_definitions(project, config) for config in project.searches),
     )
 
 

@@ -45,6 +45,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> Built:
     fake = types.ModuleType("nnunet_assets.assets")
     fake.dataset_definitions = lambda project, config: definitions("raw_dataset", project, config)  # type: ignore[attr-defined]
     fake.experiment_definitions = lambda project, config: definitions("fold_model", project, config)  # type: ignore[attr-defined]
+    fake.search_definitions = lambda project, config: definitions("search", project, config)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "nnunet_assets.assets", fake)
     monkeypatch.setattr(nnunet_assets, "assets", fake, raising=False)
     return built

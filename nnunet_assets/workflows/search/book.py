@@ -10,7 +10,7 @@ from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.search.curves import Curve
 from nnunet_assets.core.search.trials import SearchRecord, Trial, TrialState, read_record, search_folder, write_record
 from nnunet_assets.declarations.search_config import SearchConfig
-from nnunet_assets.errors import FoldError
+from nnunet_assets.errors import SearchError
 
 
 class Book:
@@ -27,14 +27,14 @@ class Book:
 
     Raises:
         DamagedFileError: As `read_record`.
-        FoldError: There is no record.
+        SearchError: There is no record.
     """
 
     def __init__(self, config: SearchConfig, roots: Roots) -> None:
         self.config, self.folder, self._roots = config, search_folder(roots, config.of.dataset, config.name), roots
         record = read_record(self.folder)
         if record is None:
-            raise FoldError(f"{config.title} was not begun: {self.folder} holds no record of it.")
+            raise SearchError(f"{config.title} was not begun: {self.folder} holds no record of it.")
         self.record: SearchRecord = record
 
     def begin(self, point: Mapping[str, Any]) -> Trial:

@@ -21,7 +21,7 @@ from nnunet_assets.core.search.trials import (
 )
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.declarations.search_config import SearchConfig
-from nnunet_assets.errors import ConfigError, FoldError, SearchError, did_you_mean
+from nnunet_assets.errors import ConfigError, SearchError, did_you_mean
 from nnunet_assets.processes.child import ChildResult, run_child
 from nnunet_assets.processes.exit_codes import FailureClass
 from nnunet_assets.processes.supervisor import Cure, run_with_restarts
@@ -104,13 +104,12 @@ def run_search(
 
     Raises:
         ConfigError: Ray is not installed, or the search was changed under its trials.
-        FoldError: Another process runs it, or its trials cannot be trained.
-        SearchError: The driver ended without a result.
+        SearchError: Another process runs it, or its driver ended without a result.
         NnunetAssetsError: As `prepared_request`.
     """
     check_packages()
     folder = search_folder(settings.roots, config.of.dataset, config.name)
-    taken = FoldError(f"Another process runs the {config.title}. Wait for it, or end it.")
+    taken = SearchError(f"Another process runs the {config.title}. Wait for it, or end it.")
     with held_alone(folder / LOCK_FILE, taken):
         cost = search_cost(settings, config)
         progress.say(f"{config.title}: {config.declared_space}. {cost}.")

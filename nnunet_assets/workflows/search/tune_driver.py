@@ -93,8 +93,6 @@ def run_tune(direction: Direction, work: TrialWork, folder: Path) -> None:
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(trainable(), work=work, folder=direction.book.folder), {"cpu": 1}),
         tune_config=tune.TuneConfig(
-            metric=SCORE,
-            mode="max",
             num_samples=direction.n_to_run,
             max_concurrent_trials=budget.at_once,
             search_alg=searcher(direction),
@@ -204,8 +202,6 @@ def scheduler(direction: Direction) -> Any:
         reduction_factor=budget.reduction,
     )
     asha.recall_ended()
-    # Tune sets both itself, and refuses a scheduler that has them already.
-    asha._metric = asha._mode = None
     return asha
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_assets.errors import FoldError
+from nnunet_assets.errors import SearchError
 from nnunet_assets.workflows.search.book import Book
 from nnunet_assets_tests.search_builders import begun_book, project_with_search
 
@@ -27,5 +27,5 @@ def test_what_is_noted_is_on_the_disk(tmp_path: Path) -> None:
 
 def test_a_search_that_was_not_begun_has_none(tmp_path: Path) -> None:
     _, config, settings = project_with_search(tmp_path)
-    with pytest.raises(FoldError, match="was not begun"):
+    with pytest.raises(SearchError, match="was not begun"):
         Book(config, settings.roots)

@@ -7,7 +7,7 @@ import pytest
 
 from nnunet_assets.core.search.trials import read_record, search_folder, write_record
 from nnunet_assets.declarations.project import read_project
-from nnunet_assets.errors import ConfigError, FoldError, SearchError
+from nnunet_assets.errors import ConfigError, SearchError
 from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.workflows.search import run as module
@@ -99,7 +99,7 @@ def test_trials_on_other_data_are_not_compared(search: PlayedSearch) -> None:
 
 def test_only_one_process_runs_a_search(search: PlayedSearch, monkeypatch: pytest.MonkeyPatch) -> None:
     def second(*_: object, **__: object) -> ChildResult:
-        with pytest.raises(FoldError, match="Another process runs the search"):
+        with pytest.raises(SearchError, match="Another process runs the search"):
             run_search(search.settings, search.project, search.config, RecordedProgress())
         return ChildResult(0, None, "")
 
