@@ -2,9 +2,6 @@
 
 import json
 import logging
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +12,7 @@ from nnunet_assets.cli.exit_codes import DONE, ERROR, INTERRUPTED
 from nnunet_assets.cli.finite_numbers import FiniteRange
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.terminal import TerminalProgress
+from nnunet_assets.cli.termination import terminated_as_by_ctrl_c
 from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER
 from nnunet_assets.errors import NnunetAssetsError, storage_errors_in_words
 from nnunet_assets.settings import project_settings
@@ -114,7 +112,7 @@ def train(**given: Any) -> int:
     progress = TerminalProgress(to_stderr=flags.as_json)
     result: dict[str, Any] = {"dataset": flags.dataset, "configuration": flags.configuration, "fold": flags.fold}
     try:
-        with _terminated_as_by_ctrl_c(), storage_errors_in_words(), progress:
+        with terminated_as_by_ctrl_c(), storage_errors_in_words(), progress:
             result |= _train(flags, progress, result, at_work)
     except KeyboardInterrupt:
         validates = flags.validation_only or flags.val_best
@@ -240,13 +238,3 @@ def _in_words(result: dict[str, Any]) -> str:
     scores = ", ".join(f"{name} {value:.4f}" for name, value in named.items() if value is not None)
     shown = f": {scores} on its validation cases" if scores else ""
     return f"{result['fold']} is finished{shown}. {result['model_path']}"
-
-
-@contextmanager
-def _terminated_as_by_ctrl_c() -> Iterator[None]:
-    """Makes SIGTERM, which a cluster sends, end the fold and its MLflow run as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -110,10 +110,12 @@ def _print_ensembles(terminal: "Console", project: Project, dataset: str) -> Non
 
 
 def _print_searches(project: Project, settings: Settings, dataset: str) -> None:
-    from nnunet_assets.workflows.search.cost import search_cost
+    from nnunet_assets.workflows.search.cost import missing_packages, search_cost
 
     for one in project.searches_of(dataset):
         click.echo(f"{one.title}, on {one.fold_key}: {one.declared_space}. {search_cost(settings, one)}.")
+    if project.searches_of(dataset) and (missing := missing_packages()):
+        click.echo(missing)
 
 
 def _overrides(experiment: ExperimentConfig) -> str:

@@ -11,6 +11,7 @@ from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE, INTERRUPTED
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.tables import print_table
 from nnunet_assets.cli.terminal import TerminalProgress, console
+from nnunet_assets.cli.termination import terminated_as_by_ctrl_c
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.settings import project_settings
 
@@ -46,7 +47,8 @@ def run(name: str, project: Path, extend: bool, tracker_disable: bool, as_json: 
     config = search_named(declared, name)
     with TerminalProgress(to_stderr=as_json) as progress:
         try:
-            end = run_search(settings, declared, config, progress, is_tracked=not tracker_disable, extends=extend)
+            with terminated_as_by_ctrl_c():
+                end = run_search(settings, declared, config, progress, is_tracked=not tracker_disable, extends=extend)
         except KeyboardInterrupt:
             progress.say(f"Interrupted. `nnunet-assets search run {name}` goes on with the same trials.")
             return INTERRUPTED

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
@@ -12,6 +13,17 @@ from nnunet_assets.settings import Settings
 
 MOST_FOLDS = 20
 """Folds that are looked at for how long an epoch takes; the last ones."""
+
+
+PACKAGES = {"ray": "Ray Tune", "optuna": "Optuna"}
+
+
+def missing_packages() -> str | None:
+    """Returns what is not installed of what a search needs, and how to get it; None: nothing."""
+    missing = [title for module, title in PACKAGES.items() if find_spec(module) is None]
+    if not missing:
+        return None
+    return f"A search needs {' and '.join(missing)}, not installed here: pip install 'nnunet_assets[search]'."
 
 
 @dataclass(frozen=True)

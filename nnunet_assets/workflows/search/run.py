@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
@@ -31,7 +30,7 @@ from nnunet_assets.workflows.fold.chosen_engine import chosen_engine
 from nnunet_assets.workflows.fold.start import prepared_request
 from nnunet_assets.workflows.fold.train import AskedNow
 from nnunet_assets.workflows.search.book import Book
-from nnunet_assets.workflows.search.cost import search_cost
+from nnunet_assets.workflows.search.cost import missing_packages, search_cost
 from nnunet_assets.workflows.search.direction import Direction, stop_reason
 from nnunet_assets.workflows.search.tune_driver import RAY_VARIABLES, DriverRequest
 
@@ -41,8 +40,6 @@ LOOK_SECONDS = 1.0
 
 CURES: Mapping[FailureClass, Cure] = {FailureClass.KILLED: "as it was", FailureClass.OUT_OF_MEMORY: "as it was"}
 """Of the driver: all that it knows is on the disk."""
-
-PACKAGES = {"ray": "Ray Tune", "optuna": "Optuna"}
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,8 @@ def run_search(
         SearchError: Another process runs it, or its driver ended without a result.
         NnunetAssetsError: As `prepared_request`.
     """
-    check_packages()
+    if missing := missing_packages():
+        raise ConfigError(missing)
     folder = search_folder(settings.roots, config.of.dataset, config.name)
     taken = SearchError(f"Another process runs the {config.title}. Wait for it, or end it.")
     with held_alone(folder / LOCK_FILE, taken):
@@ -127,20 +125,6 @@ def run_search(
             _drive(settings, config, folder, progress, is_tracked=is_tracked, environment=environment)
         book = Book(config, settings.roots)
         return SearchEnd(config, book, stop_reason(book))
-
-
-def check_packages() -> None:
-    """Passes where what a search needs is installed.
-
-    Raises:
-        ConfigError: It is not.
-    """
-    missing = [title for module, title in PACKAGES.items() if find_spec(module) is None]
-    if missing:
-        raise ConfigError(
-            f"A search needs {' and '.join(missing)}, which this environment has not: pip install "
-            "'nnunet_assets[search]'."
-        )
 
 
 def _check_cluster(settings: Settings, config: SearchConfig) -> None:
@@ -283,7 +267,7 @@ class TrialLines:
     def __init__(self, config: SearchConfig, settings: Settings, progress: Progress) -> None:
         self._config, self._settings, self._progress = config, settings, progress
         book = Book(config, settings.roots)
-        self._seen = {trial.number: trial.state for trial in book.record.trials if not trial.goes_on}
+        self._seen = {trial.number: trial.state for trial in book.record.trials if trial.state != "begun"}
         self._next_look = 0.0
 
     def show_new(self, *, at_once: bool = False) -> None:

@@ -118,7 +118,7 @@ class TrialRun:
     def _trained(self) -> dict[str, Any]:
         work, fold = self.work, self.work.config.fold_key
         config = work.config.trial(self.number, self.point)
-        progress = _Reporting(self._reports, self._is_ended, config.identity.title)
+        progress = _Reporting(self._reports, self._is_ended)
         journal = journal_path(config.identity.fold_folder(work.settings.roots, fold))
         for record in _epochs(journal):
             progress.report(record.epoch or 0, record.values)
@@ -159,13 +159,11 @@ def _failed(failure: FailureClass, error: Exception) -> dict[str, Any]:
 class _Reporting(Silent):
     """Makes a report of each epoch, and prints the rest into the driver's log."""
 
-    def __init__(
-        self, reports: "queue.Queue[dict[str, Any] | BaseException]", is_ended: threading.Event, title: str
-    ) -> None:
-        self._reports, self._is_ended, self._title = reports, is_ended, title
+    def __init__(self, reports: "queue.Queue[dict[str, Any] | BaseException]", is_ended: threading.Event) -> None:
+        self._reports, self._is_ended = reports, is_ended
 
     def say(self, sentence: str) -> None:
-        print(f"{self._title}: {sentence}", flush=True)
+        print(sentence, flush=True)
 
     def warn(self, sentence: str) -> None:
         self.say(sentence)

@@ -75,7 +75,8 @@ def drive(request: DriverRequest) -> None:
     work = TrialWork(settings, project, config, Destination.of(settings) if request.is_tracked else None)
     folder = direction.book.folder / TUNE_FOLDER
     shutil.rmtree(folder, ignore_errors=True)
-    with _stopped_by_signals(direction), _own_ray(config.budget.at_once):
+    # Ray's import puts a handler of its own in the place of SIGTERM's.
+    with _own_ray(config.budget.at_once), _stopped_by_signals(direction):
         run_tune(direction, work, folder)
 
 
@@ -103,6 +104,8 @@ def run_tune(direction: Direction, work: TrialWork, folder: Path) -> None:
             storage_path=str(folder),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=MOST_RESTARTS),
+            # The fold's folder is the checkpoint.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
     tuner.fit()

@@ -23,7 +23,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, value in search.settings.roots.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(module, "run_child", drive_in_turn(search))
-    monkeypatch.setattr(search_files, "importance", lambda *_: {})
+    monkeypatch.setattr(search_files, "_page", lambda *_: b"<html>")  # drawn by its own tests
     return tmp_path
 
 

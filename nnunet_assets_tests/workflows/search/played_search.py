@@ -68,7 +68,7 @@ def play_search(root: Path, monkeypatch: pytest.MonkeyPatch, *script: Ends) -> P
     for module in (run, trial):
         monkeypatch.setattr(module, "prepared_request", request)
     monkeypatch.setattr(direction, "next_point", point)
-    monkeypatch.setattr(run, "check_packages", lambda: None)
+    monkeypatch.setattr(run, "missing_packages", lambda: None)
     return PlayedSearch(settings, project, project.searches[0], played(monkeypatch, *script))
 
 

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from nnunet_assets.core.fold.journal import append_record, journal_path
-from nnunet_assets.workflows.search.cost import search_cost
+from nnunet_assets.workflows.search import cost as module
+from nnunet_assets.workflows.search.cost import missing_packages, search_cost
 from nnunet_assets_tests.search_builders import project_with_search, write_epoch
 
 
@@ -29,3 +32,10 @@ def test_hours_that_are_not_enough_for_one_trial_are_known(tmp_path: Path) -> No
     cost = search_cost(settings, config)
     assert cost.is_too_little
     assert cost.most_hours == 0.02
+
+
+def test_what_is_not_installed_is_named_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "optuna" else object())
+    assert missing_packages() == ("A search needs Optuna, not installed here: pip install 'nnunet_assets[search]'.")
+    monkeypatch.setattr(module, "find_spec", lambda name: object())
+    assert missing_packages() is None

@@ -10,6 +10,8 @@ from nnunet_assets.core.search.trials import Trial
 pytest.importorskip("optuna")
 from nnunet_assets.workflows.search.importance import importance
 
+pytestmark = pytest.mark.faults  # Optuna takes seconds for it
+
 SPACE = Space((Dimension("lr", "log", low=1e-4, high=1e-1), Dimension("momentum", "choice", (0.9, 0.99))))
 
 
