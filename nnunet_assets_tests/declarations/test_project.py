@@ -181,8 +181,8 @@ class TestComponentsOfTheUsersOwn:
         assert read_project(write_project(tmp_path, files)).datasets == ()
 
     def test_a_type_of_this_package_that_does_not_exist_is_an_error(self, tmp_path: Path) -> None:
-        ours = ", ".join(f"nnunet_assets.components.{name}" for name in ("NnunetDataset", "CrossValidationExperiment"))
-        ours += " and nnunet_assets.components.Ensemble"
+        names = ("NnunetDataset", "CrossValidationExperiment", "Ensemble")
+        ours = ", ".join(f"nnunet_assets.components.{name}" for name in names) + " and nnunet_assets.components.Search"
 
         assert errors_of(tmp_path, {"defs.yaml": "type: nnunet_assets.components.NnunetDatset\n"}) == [
             "defs.yaml:1: type: 'nnunet_assets.components.NnunetDatset' is not a component. Did you mean "

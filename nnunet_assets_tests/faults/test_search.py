@@ -126,7 +126,7 @@ def check_whole(project: Path) -> Counter[str]:
     settings, record = Settings.from_environment(project, {}), record_of(project)
     assert record
     assert [one.number for one in record.trials] == list(range(8))
-    states = Counter(one.state for one in record.trials)
+    states: Counter[str] = Counter(one.state for one in record.trials)
     assert set(states) <= {"finished", "stopped"}
     assert states["finished"] >= 1
     for number, epochs in epochs_of(project).items():
@@ -203,7 +203,7 @@ def test_killed_again_and_again_it_ends_with_the_same_trials(
     assert process.wait(600) == 0
     states = check_whole(project)
     record = record_of(project)
-    assert all(record.trials[number].point == point for number, point in points.items())  # type: ignore[union-attr]
+    assert all(record.trials[number].point == point for number, point in points.items())
     nothing_left(project)
     said(killed=json.dumps(killed), **states)
 

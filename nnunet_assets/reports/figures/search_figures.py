@@ -63,12 +63,12 @@ def draw_trial_curves(report: SearchReport) -> "Figure":
     labelled: set[str] = set()
     for one in scored:
         state, place = one.trial.state, STATES[one.trial.state]
-        epochs, scores = list(one.curve.scores), list(one.curve.scores.values())
-        axes.plot(epochs, scores, color=COLOURS[place], linewidth=0.7, alpha=0.7)
+        n_epochs, scores = list(one.curve.scores), list(one.curve.scores.values())
+        axes.plot(n_epochs, scores, color=COLOURS[place], linewidth=0.7, alpha=0.7)
         label = None if state in labelled else state
         labelled.add(state)
         axes.plot(
-            epochs[-1:],
+            n_epochs[-1:],
             scores[-1:],
             color=COLOURS[place],
             marker=MARKERS[place],

@@ -13,6 +13,7 @@ from nnunet_assets.core.search.trials import (
     STOP_FILE,
     SearchRecord,
     Trial,
+    TrialState,
     changed_fields,
     read_record,
     search_folder,
@@ -267,7 +268,9 @@ class TrialLines:
     def __init__(self, config: SearchConfig, settings: Settings, progress: Progress) -> None:
         self._config, self._settings, self._progress = config, settings, progress
         book = Book(config, settings.roots)
-        self._seen = {trial.number: trial.state for trial in book.record.trials if trial.state != "begun"}
+        self._seen: dict[int, TrialState] = {
+            trial.number: trial.state for trial in book.record.trials if trial.state != "begun"
+        }
         self._next_look = 0.0
 
     def show_new(self, *, at_once: bool = False) -> None:

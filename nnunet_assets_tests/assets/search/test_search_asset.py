@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 
 from nnunet_assets.declarations.project import read_project
+from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.workflows.search import run as module
 from nnunet_assets.workflows.search import search_files
 from nnunet_assets_tests.assets.graphs import failure, graph, materialized, metadata
@@ -47,7 +48,7 @@ def test_it_is_run_to_its_end_and_shows_its_trials(searched: Path, instance: dg.
 def test_a_search_that_cannot_run_says_why(
     searched: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "run_child", lambda *_, **__: module.ChildResult(70, "It broke.", ""))
+    monkeypatch.setattr(module, "run_child", lambda *_, **__: ChildResult(70, "It broke.", ""))
     result = materialized(graph(read_project(searched)), "search", folder=searched, instance=instance)
     assert not result.success
     assert "its driver ended: It broke." in failure(result)

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from nnunet_assets import api
 from nnunet_assets.cli.main import main
 from nnunet_assets.declarations.project import read_project
+from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.workflows.search import run as module
 from nnunet_assets.workflows.search import search_files
 from nnunet_assets_tests.workflows.search.conftest import _clean_environment
@@ -57,7 +58,7 @@ def test_the_same_from_python(project: Path) -> None:
 def test_a_search_that_ended_before_its_trials_is_incomplete(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(*_: object, folder: Path, **__: object) -> object:
         (folder.parent / "STOP").write_text("its hours are over")
-        return module.ChildResult(0, None, "")
+        return ChildResult(0, None, "")
 
     monkeypatch.setattr(module, "run_child", stopped)
     ran = called(project, "run", "lr", "--tracker-disable")
