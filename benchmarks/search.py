@@ -152,7 +152,7 @@ def cost(args: argparse.Namespace) -> None:
     settings, config = project_settings(args.project), search_named(read_project(args.project), args.name)
     record = read_record(search_folder(settings.roots, config.of.dataset, config.name))
     assert record
-    folders = [trial_folder(config, settings.roots, one.number) for one in record.trials]
+    folders = [trial_folder(config, settings.roots, one) for one in record.trials]
     n_epochs = sum(Curve.read(folder).n_epochs for folder in folders)
     print(f"{len(folders)} trials, {n_epochs} epochs, {time.time() - begun:.0f} s in all")
     for kind, of_kind in sorted(seconds.items()):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nnunet_assets.core.fold.journal import append_record, journal_path
-from nnunet_assets.core.search.trials import SearchRecord, search_folder, write_record
+from nnunet_assets.core.search.trials import SearchRecord, Trial, search_folder, write_record
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.declarations.search_config import SearchConfig
 from nnunet_assets.settings import Settings
@@ -52,10 +52,14 @@ def begun_book(config: SearchConfig, settings: Settings, *scores: Sequence[float
 def write_epoch(config: SearchConfig, settings: Settings, number: int, epoch: int, score: float | None) -> None:
     """Writes an epoch of ten seconds into the journal of a trial."""
     values = {"train_loss": 1.0, "val_loss": 0.5, "pseudo_dice_ema": score, "epoch_seconds": 10.0}
-    append_record(journal_path(trial_folder(config, settings.roots, number)), "epoch", values, epoch)
+    append_record(journal_path(_folder(config, settings, number)), "epoch", values, epoch)
 
 
 def finish(config: SearchConfig, settings: Settings, number: int, fold: str = "fold_0", dice: float = 0.8) -> None:
     """Writes the COMMIT of a fold of a trial, with a case of this Dice in both labels."""
-    model = trial_folder(config, settings.roots, number).parent
+    model = _folder(config, settings, number).parent
     write_fold(model, fold, {f"case_{fold}": (dice, dice)})
+
+
+def _folder(config: SearchConfig, settings: Settings, number: int) -> Path:
+    return trial_folder(config, settings.roots, Trial(number, {}, 0))

@@ -88,7 +88,7 @@ def epochs_of(project: Path) -> dict[int, list[int]]:
     return {
         trial.number: [
             one.epoch
-            for one in read_records(journal_path(trial_folder(config, settings.roots, trial.number)))
+            for one in read_records(journal_path(trial_folder(config, settings.roots, trial)))
             if one.epoch is not None
         ]
         for trial in (record.trials if record else ())

@@ -61,13 +61,13 @@ def search_problems(
             yield declared.problem(("attributes", "of", "dataset"), sentence)
         yield from _configuration(declared, planned)
         yield from _engine(declared, engine)
-        wrong = [*space_problems(declared)]
+        wrong = [*space_problems(declared, planned)]
         yield from wrong or _taken_names(declared, experiments)
 
 
-def space_problems(declared: Declared[SearchConfig]) -> Iterator[FileProblem]:
+def space_problems(declared: Declared[SearchConfig], planned: PlannedConfigurations) -> Iterator[FileProblem]:
     """Yields what is wrong with a search's space, and with the number of trials for it."""
-    found = [*_settings(declared)]
+    found = [*_settings(declared, planned)]
     yield from found
     if found:
         return
@@ -96,7 +96,7 @@ def space_problems(declared: Declared[SearchConfig]) -> Iterator[FileProblem]:
         yield declared.problem(_TRIALS, sentence)
 
 
-def _settings(declared: Declared[SearchConfig]) -> Iterator[FileProblem]:
+def _settings(declared: Declared[SearchConfig], planned: PlannedConfigurations) -> Iterator[FileProblem]:
     """Yields what is wrong with single settings: how each is varied, and whether a trial can have its values."""
     config, earlier = declared.config, Space(())
     for name, value in config.space.items():
@@ -108,7 +108,7 @@ def _settings(declared: Declared[SearchConfig]) -> Iterator[FileProblem]:
             values: Sequence[Any] = dimension.ends
         else:
             values = [value]
-        yield from problems or _value_problems(declared, name, values)
+        yield from problems or _value_problems(declared, name, values, planned)
 
 
 def _name_problems(declared: Declared[SearchConfig], name: str) -> Iterator[FileProblem]:
@@ -161,14 +161,21 @@ def _condition_problems(
                 yield declared.problem(location, f"{value!r} is not among what {other} may be: {offered}.")
 
 
-def _value_problems(declared: Declared[SearchConfig], name: str, values: Sequence[Any]) -> Iterator[FileProblem]:
+def _value_problems(
+    declared: Declared[SearchConfig], name: str, values: Sequence[Any], planned: PlannedConfigurations
+) -> Iterator[FileProblem]:
+    of = declared.config.of
+    plan = (planned.of(of.dataset, of.plans) or {}).get(of.configuration)
     for value in values:
         config = declared.config.model_copy(update={"space": {}})
         try:
-            config.trial(0, {name: value})
+            sizes = config.trial(0, {name: value}).sizes
         except ConfigError as error:
             sentence = str(error).splitlines()[0].removeprefix("variant.").removeprefix(f"{name}: ")
             yield declared.problem((*SPACE, name), f"no trial can have {value!r}: {sentence}")
+            return
+        if sizes and (problem := sizes.problem_with(of.configuration, plan)):
+            yield declared.problem((*SPACE, name), problem)
             return
 
 

@@ -62,7 +62,7 @@ class Book:
 
     def fold_folder(self, number: int) -> Path:
         """Returns where the fold of a trial lies."""
-        return trial_folder(self.config, self._roots, number)
+        return trial_folder(self.config, self._roots, self.record.trials[number])
 
     def curve(self, number: int) -> Curve:
         """Returns what a trial has scored so far."""
@@ -77,7 +77,6 @@ class Book:
         write_record(self.folder, self.record)
 
 
-def trial_folder(config: SearchConfig, roots: Roots, number: int) -> Path:
+def trial_folder(config: SearchConfig, roots: Roots, trial: Trial) -> Path:
     """Returns the folder of a trial's fold."""
-    trial = replace(config.identity, variant=config.trial_name(number))
-    return trial.fold_folder(roots, config.fold_key)
+    return config.trial(trial.number, trial.point).identity.fold_folder(roots, config.fold_key)

@@ -99,7 +99,8 @@ def search_cost(settings: Settings, config: SearchConfig) -> SearchCost:
 
 def _epoch_seconds(settings: Settings, config: SearchConfig) -> Iterator[float]:
     """Yields how long the last epoch took of folds of the same dataset, plans and configuration, of any variant."""
-    model = f"*__{config.of.plans}__{config.of.configuration}"
+    # Plans that are derived, for another batch or patch, begin with the name of those that they are derived from.
+    model = f"*__{config.of.plans}*__{config.of.configuration}"
     roots = settings.roots.results
     patterns = (f"{config.of.dataset}/{model}/fold_*", f"variants/*/{config.of.dataset}/{model}/fold_*")
     folders = sorted((folder for pattern in patterns for folder in roots.glob(pattern)), key=_age)

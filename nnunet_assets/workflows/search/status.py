@@ -1,11 +1,9 @@
 """What a search has found so far, read from its book and the folds of its trials; nothing runs for it."""
 
-from dataclasses import replace
-
 from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.search.report import SearchReport, TrialReport
 from nnunet_assets.core.search.space import rungs
-from nnunet_assets.core.search.trials import read_record, search_folder
+from nnunet_assets.core.search.trials import Trial, read_record, search_folder
 from nnunet_assets.declarations.search_config import SearchConfig
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.nnunet.results.results import scores_of
@@ -31,9 +29,7 @@ def search_status(settings: Settings, config: SearchConfig) -> SearchReport:
         stopped_at=rungs(budget.min_epochs, budget.max_epochs, budget.reduction) if budget.min_epochs else [],
         settings=[one.name for one in config.declared_space.dimensions],
         trials=[
-            TrialReport(
-                trial, config.trial_name(trial.number), book.curve(trial.number), _dice(config, book, trial.number)
-            )
+            TrialReport(trial, config.trial_name(trial.number), book.curve(trial.number), _dice(config, book, trial))
             for trial in book.record.trials
         ]
         if book
@@ -41,13 +37,13 @@ def search_status(settings: Settings, config: SearchConfig) -> SearchReport:
     )
 
 
-def _dice(config: SearchConfig, book: Book, number: int) -> float | None:
+def _dice(config: SearchConfig, book: Book, trial: Trial) -> float | None:
     """Returns the mean Dice of the validation cases of a trial's fold; None: it was not validated."""
-    finished = FinishedFold.read(book.fold_folder(number))
+    finished = FinishedFold.read(book.fold_folder(trial.number))
     if finished is None:
         return None
     try:
-        scores = scores_of(replace(config.identity, variant=config.trial_name(number)), finished)
+        scores = scores_of(config.trial(trial.number, trial.point).identity, finished)
     except SummaryError:
         return None
     return scores.foreground.dice.pooled.mean if scores else None

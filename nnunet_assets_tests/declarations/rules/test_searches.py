@@ -133,3 +133,13 @@ def test_a_configuration_must_be_one_without_an_earlier_stage(tmp_path: Path) ->
 def test_a_setting_that_default_trainer_takes_from_another_is_told_with_that_trainer(tmp_path: Path) -> None:
     error = error_of(tmp_path, search("{dropout_rate: {uniform: [0.0, 0.5]}}", trainer="nnUNetTrainer"))
     assert "`nnUNetTrainer` has no hyperparameter dropout_rate; write `trainer: nnUNetTrainerTunable`" in error
+
+
+def test_batch_and_patch_are_settings_as_others(tmp_path: Path) -> None:
+    space = "{patch_size: {choice: [[32, 32], [64, 48]]}, batch_size: {int: [2, 16]}}"
+    (config,) = read_project(write_project(tmp_path, {"defs.yaml": documents(DATASET, search(space))})).searches
+    one, other = (config.trial(0, {"patch_size": patch, "batch_size": 2}) for patch in ([32, 32], [64, 48]))
+    assert one.identity.plans != other.identity.plans
+    assert config.point_of(other) == {"patch_size": [64, 48], "batch_size": 2}
+    text = search("{patch_size: {choice: [[32, 32, 32, 32], [64, 48]]}}")
+    assert "patch_size: no trial can have [32, 32, 32, 32]" in error_of(tmp_path, text)
