@@ -70,7 +70,15 @@ def build_search(*, config: SearchConfig, project: Project, group: str) -> dg.As
         settings, destination = project.settings, destination_of(mlflow, project.settings)
         progress = LogProgress(context.log, relays=True)
         with shown_as_failure():
-            end = run_search(settings, every, declared, progress, extends=config.extend)
+            end = run_search(
+                settings,
+                every,
+                declared,
+                progress,
+                extends=config.extend,
+                # Where the resource says, too.
+                environment={"MLFLOW_TRACKING_URI": destination.tracking_uri},
+            )
             made = make_search_files(settings, every, declared, destination, dagster_run_id=context.run.run_id)
         report = made.report
         context.log.info(report.headline())

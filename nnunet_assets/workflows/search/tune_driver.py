@@ -17,7 +17,7 @@ from typing import Any
 from nnunet_assets.core.search.curves import SCORE
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.processes.child import child_main
-from nnunet_assets.settings import project_settings
+from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.search.book import Book
 from nnunet_assets.workflows.search.direction import DONE, ENDED, EPOCHS, Direction
@@ -69,7 +69,8 @@ class DriverRequest:
 
 def drive(request: DriverRequest) -> None:
     """Runs the search to its end, or until it is asked to stop."""
-    settings, project = project_settings(request.project), read_project(request.project)
+    # Who started it gave it what the project's `.env` says, and what goes before that.
+    settings, project = Settings.from_environment(request.project), read_project(request.project)
     config = next(one for one in project.searches_of(request.dataset) if one.name == request.name)
     direction = Direction(Book(config, settings.roots))
     work = TrialWork(settings, project, config, Destination.of(settings) if request.is_tracked else None)
