@@ -30,7 +30,7 @@ attributes:
   name: lr
   of: {{dataset: {DATASET}, configuration: 3d_fullres, device: cpu}}
   space: {{initial_lr: {{choice: [0.1, 0.2, 0.3]}}}}
-  budget: {{trials: 3, max_epochs: 2}}
+  budget: {{trials: 2, max_epochs: 2}}
 """,
 )
 
@@ -50,7 +50,7 @@ class PlayedSearch:
 
 
 def play_search(root: Path, monkeypatch: pytest.MonkeyPatch, *script: Ends) -> PlayedSearch:
-    """Returns a search of three points on two epochs; the folds' first starts end as the script says."""
+    """Returns a search of two of three points, on two epochs; the folds' first starts end as the script says."""
     roots, _ = write_prepared(root / "data")
     write_project(root, {"a/defs.yaml": documents(*DOCUMENTS)})
     folders = {**roots.environment(), "NNUNET_ASSETS_PROJECT": str(root)}

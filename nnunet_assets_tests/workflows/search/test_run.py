@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_assets.core.search.trials import read_record, search_folder, write_record
+from nnunet_assets.core.search.trials import write_record
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError, SearchError
 from nnunet_assets.processes.child import ChildResult
@@ -29,20 +29,20 @@ def test_a_search_is_run_to_its_end_and_nothing_is_trained_a_second_time(search:
     progress = RecordedProgress()
     end = run_search(search.settings, search.project, search.config, progress)
     assert end.is_complete
-    assert [one.state for one in end.book.record.trials] == ["finished"] * 3
+    assert [one.state for one in end.book.record.trials] == ["finished"] * 2
     assert progress.said[0].startswith("search Dataset")
-    assert "3 trials of 3 points, each of 2 epochs: at most 6 epochs" in progress.said[0]
-    assert progress.relayed[-1] == "Trial 2 is finished: pseudo Dice 0.5000 at its last epoch."
-    assert progress.steps[-1][1:] == (6, 6)
+    assert "2 trials of 3 points, each of 2 epochs: at most 4 epochs" in progress.said[0]
+    assert progress.relayed[-1] == "Trial 1 is finished: pseudo Dice 0.5000 at its last epoch."
+    assert progress.steps[-1][1:] == (4, 4)
     assert run_search(search.settings, search.project, search.config, progress).is_complete
-    assert len(search.child.started) == 3
+    assert len(search.child.started) == 2
 
 
 def test_a_trial_that_fails_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     search = play_search(tmp_path, monkeypatch, Ends(1, ExitCode.DIVERGED, "No number."))
     monkeypatch.setattr(module, "run_child", drive_in_turn(search))
     end = run_search(search.settings, search.project, search.config, RecordedProgress())
-    assert [one.state for one in end.book.record.trials] == ["failed", "finished", "finished"]
+    assert [one.state for one in end.book.record.trials] == ["failed", "finished"]
 
 
 def test_a_driver_that_is_killed_is_started_again(search: PlayedSearch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,32 +69,23 @@ def changed(search: PlayedSearch, **fields: object) -> PlayedSearch:
     return replace(search, config=search.config.model_copy(update=fields))
 
 
-def test_a_search_that_was_changed_under_its_trials_is_refused(search: PlayedSearch) -> None:
+def test_a_search_that_was_changed_under_its_trials_is_refused_and_a_space_by_the_users_word_gone_on_in(
+    search: PlayedSearch,
+) -> None:
     run_search(search.settings, search.project, search.config, RecordedProgress())
     other = changed(search, fold=1)
-    with pytest.raises(ConfigError, match=r"was changed under its 3 trials: fold \(0, now 1\)"):
+    with pytest.raises(ConfigError, match=r"was changed under its 2 trials: fold \(0, now 1\)"):
         run_search(search.settings, search.project, other.config, RecordedProgress())
     wider = changed(search, space={"initial_lr": {"choice": [0.1, 0.2, 0.3, 0.4]}})
-    with pytest.raises(ConfigError, match=r"the space was changed under its 3 trials \(initial_lr\)"):
+    with pytest.raises(ConfigError, match=r"the space was changed under its 2 trials \(initial_lr\)"):
         run_search(search.settings, search.project, wider.config, RecordedProgress())
-
-
-def test_the_space_is_changed_by_the_users_word(search: PlayedSearch) -> None:
-    run_search(search.settings, search.project, search.config, RecordedProgress())
-    wider = changed(search, space={"initial_lr": {"choice": [0.1, 0.2, 0.3, 0.4]}})
     end = run_search(search.settings, search.project, wider.config, RecordedProgress(), extends=True)
-    assert (end.book.record.extended, len(end.book.record.trials)) == (1, 3)
+    assert (end.book.record.extended, len(end.book.record.trials)) == (1, 2)
     assert run_search(search.settings, search.project, wider.config, RecordedProgress()).is_complete
-
-
-def test_trials_on_other_data_are_not_compared(search: PlayedSearch) -> None:
-    run_search(search.settings, search.project, search.config, RecordedProgress())
-    folder = search_folder(search.settings.roots, search.config.of.dataset, "lr")
-    record = read_record(folder)
-    assert record
-    write_record(folder, replace(record, inputs={**record.inputs, "splits_hash": "others"}))
-    with pytest.raises(ConfigError, match="its 3 trials were trained on other splits than there are now"):
-        run_search(search.settings, search.project, search.config, RecordedProgress())
+    # Scores on other data are not compared.
+    write_record(end.book.folder, replace(end.book.record, inputs={**end.book.record.inputs, "splits_hash": "others"}))
+    with pytest.raises(ConfigError, match="its 2 trials were trained on other splits than there are now"):
+        run_search(search.settings, search.project, wider.config, RecordedProgress())
 
 
 def test_only_one_process_runs_a_search(search: PlayedSearch, monkeypatch: pytest.MonkeyPatch) -> None:
