@@ -16,6 +16,7 @@ ARGUMENTS = {
     "predict": ["Dataset004_A/nnUNetTrainer__nnUNetPlans__2d", "{root}/experiments", "-o", "{root}/masks"],
     "package": ["Dataset004_A/nnUNetTrainer__nnUNetPlans__2d", "-o", "{root}/package"],
     "promote": ["Dataset004_A", "1"],
+    "search": ["run", "lr", "--project", "{root}"],
     "summarize": ["-e", "Dataset004_A"],
     "export": ["-e", "Dataset004_A", "--format", "csv"],
     "adopt": ["{root}/experiments"],
