@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, NAME_PATTERN, Experiment, fold_key
 from nnunet_assets.core.search.space import Dimension, Kind, Space
-from nnunet_assets.declarations.config import ExperimentConfig, VariantConfig
+from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.engine_config import EngineConfig
 from nnunet_assets.declarations.fields import (
     Configuration,
@@ -19,11 +19,12 @@ from nnunet_assets.declarations.fields import (
     TrainerName,
 )
 from nnunet_assets.declarations.made_experiment import experiment_of
+from nnunet_assets.declarations.variant_config import VariantConfig
 
 LONGEST_NAME = 50
 """With the number of a trial it is the name of a variant."""
 
-TAKEN = ("name", "hyperparameters", "num_epochs", "patience")
+TAKEN = ("name", "hyperparameters", "num_epochs", "patience", "continues")
 """Fields of a variant that a space has not: the search says them itself, or trials would end after different epochs."""
 
 _RANGES: tuple[Kind, ...] = ("log", "uniform", "int", "log_int")

@@ -8,13 +8,14 @@ from pydantic import ValidationError
 
 from nnunet_assets.core.dataset.configurations import unknown_configuration
 from nnunet_assets.core.search.space import Space
-from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, VariantConfig
+from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.engine_config import EngineConfig
 from nnunet_assets.declarations.engine_file import ENGINE_FILE
 from nnunet_assets.declarations.rules.contradictions import undeclared_sentence
 from nnunet_assets.declarations.rules.planned import PlannedConfigurations
 from nnunet_assets.declarations.search_config import TAKEN, DimensionConfig, SearchConfig
 from nnunet_assets.declarations.tunable_trainers import TRAINERS, TunableChoices
+from nnunet_assets.declarations.variant_config import VariantConfig
 from nnunet_assets.declarations.yaml_files.documents import Declared, FileProblem
 from nnunet_assets.declarations.yaml_files.sentences import validation_problems
 from nnunet_assets.declarations.yaml_files.yaml_source import Location
@@ -116,6 +117,7 @@ def _name_problems(declared: Declared[SearchConfig], name: str) -> Iterator[File
     remedies = {
         "num_epochs": "every trial has the whole schedule of `budget.max_epochs`",
         "patience": "trials would end after different epochs, and `budget.min_epochs` stops the worse ones",
+        "continues": "every trial begins at its first epoch",
         "name": "each trial's variant has the search's name with a number",
         "hyperparameters": "write what the trainer has beside the rest, each by its own name",
     }
