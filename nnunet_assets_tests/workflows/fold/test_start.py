@@ -227,8 +227,8 @@ class TestBeforeAnythingIsPrepared:
 def test_a_training_says_where_it_starts_and_has_read_the_fold_once(
     roots: Roots, request_now: FoldRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train_fold(*_: Any, retrain: bool, known: Fold, engine: Any) -> Any:
-        assert engine.name == "local"
+    def train_fold(*_: Any, retrain: bool, known: Fold, engine: Any, tags: Any) -> Any:
+        assert (engine.name, dict(tags)) == ("local", {})
         return retrain, known.state
 
     monkeypatch.setattr(module, "train_fold", train_fold)
