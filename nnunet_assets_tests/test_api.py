@@ -76,6 +76,7 @@ FUNCTIONS = {
     "train": ["train_fold", "cross_validate", "train_again", "dry_run"],
     "compare": ["compare"],
     "best": ["best"],
+    "search": ["search", "search_status", "adopt_trial"],
     "trainers": ["trainers", "new_trainer"],
     "package": ["package"],
     "predict": ["predict"],
