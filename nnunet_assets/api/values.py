@@ -6,6 +6,7 @@ Dagster's type of each asset says which is its own; `docs/dagster.md` has an exa
 from nnunet_assets.core.comparison.comparison import Comparison
 from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.fold.fold_result import FoldResult
+from nnunet_assets.core.search.report import SearchReport
 from nnunet_assets.core.selection.best_configuration import BestConfiguration
 from nnunet_assets.core.summary.cv_summary import CvSummary as CVSummary
 from nnunet_assets.nnunet.plans.plans import Plans
@@ -23,5 +24,6 @@ __all__ = [
     "Plans",
     "RawRecord",
     "RegisteredVersion",
+    "SearchReport",
     "TestPredictions",
 ]

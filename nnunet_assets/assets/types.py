@@ -163,3 +163,10 @@ REGISTERED_VERSION = asset_type(
     annotation=f"{PUBLIC}.RegisteredVersion",
     of="nnunet_assets.tracking.registry.versions:RegisteredVersion",
 )
+SEARCH = asset_type(
+    "SearchReport",
+    "A search as it is: its trials with their points, curves and ends, ranked by the pseudo Dice, which is no result.",
+    value_rules.problem_of_search,
+    annotation=f"{PUBLIC}.SearchReport",
+    of="nnunet_assets.core.search.report:SearchReport",
+)

@@ -7,11 +7,13 @@ from nnunet_assets.assets.events.failures import shown_as_failure
 from nnunet_assets.assets.events.mlflow_runs import run_metadata
 from nnunet_assets.assets.events.progress import LogProgress
 from nnunet_assets.assets.fold.fold_metadata import plotted
+from nnunet_assets.assets.types import SEARCH
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import JOBS_POOL, TRAINING_POOL, dataset_key, plans_key
 from nnunet_assets.core.search.report import SearchReport, row
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.declarations.search_config import SearchConfig
+from nnunet_assets.resources.asset_values import VALUES_KEY
 from nnunet_assets.resources.mlflow import destination_of
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.workflows.search.run import run_search
@@ -54,6 +56,8 @@ def build_search(*, config: SearchConfig, project: Project, group: str) -> dg.As
     @dg.asset(
         key=search_key(config),
         deps=[dg.AssetKey(plans_key(of.dataset, of.plans)), dg.AssetKey(dataset_key(of.dataset, "splits"))],
+        dagster_type=SEARCH,
+        io_manager_key=VALUES_KEY,
         group_name=group,
         kinds={"pytorch", "mlflow", "table"},
         owners=config.owners,
@@ -85,6 +89,7 @@ def build_search(*, config: SearchConfig, project: Project, group: str) -> dg.As
         if end.reason:
             context.log.warning(f"It ended before its trials: {end.reason}.")
         return dg.MaterializeResult(
+            value=report,
             data_version=dg.DataVersion(json_sha256(report.to_json())),
             metadata={
                 **_shown(report),

@@ -215,6 +215,16 @@ def _found_ensembles(asset: AssetPlace) -> dict[str, CvSummary]:
     return {summary.experiment.configuration: summary for summary in found.summaries}
 
 
+def _search(asset: AssetPlace) -> Any:
+    from nnunet_assets.workflows.search.status import search_status
+
+    searches = read_project(asset.settings.project).searches_of(asset.dataset)
+    config = next((one for one in searches if list(one.identity.key_prefix) == list(asset.key[:-1])), None)
+    if config is None:
+        raise ConfigError(f"{'/'.join(asset.key)} is not declared in {asset.settings.project} any more.")
+    return search_status(asset.settings, config)
+
+
 def _registered(asset: AssetPlace) -> Any:
     from nnunet_assets.workflows.values.registered_value import newest_version
 
@@ -240,4 +250,5 @@ _READERS: Mapping[str, Callable[[AssetPlace], Any]] = {
     "found_ensembles": _found_ensembles,
     "dataset_report": _dataset_report,
     "registered_model": _registered,
+    "search": _search,
 }

@@ -18,6 +18,7 @@ from nnunet_assets.errors import first_offenders
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.comparison import Comparison
+    from nnunet_assets.core.search.report import SearchReport
     from nnunet_assets.core.selection.best_configuration import BestConfiguration
     from nnunet_assets.nnunet.plans.plans import Plans
     from nnunet_assets.nnunet.raw.raw_record import RawRecord
@@ -128,6 +129,14 @@ def problem_of_comparison(found: "Comparison") -> str:
 def problem_of_choice(found: "BestConfiguration | None") -> str:
     """Returns what is wrong with a choice; None: no summary is complete, so that there is none yet."""
     return "" if found is None else _unknown([found.chosen], [one.name for one in found.candidates], "a candidate")
+
+
+def problem_of_search(found: "SearchReport") -> str:
+    """Returns what is wrong with a search: a trial without its number, or with more epochs than a trial has."""
+    if [one.trial.number for one in found.trials] != list(range(len(found.trials))):
+        return f"{found.title}: its trials are not numbered from 0 on."
+    long = [str(one.trial.number) for one in found.trials if one.curve.n_epochs > found.max_epochs]
+    return f"{found.title}: trial {first_offenders(long)} has more than {found.max_epochs} epochs." if long else ""
 
 
 def problem_of_version(found: "RegisteredVersion") -> str:

@@ -8,6 +8,9 @@ import pytest
 
 from nnunet_assets.core.fold.case_results import LabelScore
 from nnunet_assets.core.fold.commit import FinishedFold
+from nnunet_assets.core.search.curves import Curve
+from nnunet_assets.core.search.report import SearchReport, TrialReport
+from nnunet_assets.core.search.trials import Trial
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.nnunet.plans.plans import Plans
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
@@ -18,6 +21,8 @@ from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result, build_ma
 FOLD = build_fold_result("fold_0", {"a": {"organ": 0.9}, "b": {"organ": None}})
 SUMMARY = summarize(EXPERIMENT, ["fold_0"], [FOLD])
 RAW = RawRecord("ab", ("a", "b"), voxels_checked=True, label_volumes_ml={"a": {"organ": 3.5}})
+TRIAL = TrialReport(Trial(0, {"lr": 0.1}, 0), "s_000", Curve({3: 0.5}, 3))
+SEARCH = SearchReport("Dataset004_H", "s", "search s", "fold_0", 1, 3, [], ["lr"], [TRIAL])
 SPLIT = [{"train": ["a"], "val": ["b"]}, {"train": ["b"], "val": ["a"]}]
 
 
@@ -29,6 +34,13 @@ def with_score(dice: float) -> Any:
 @pytest.mark.parametrize(
     ("rule", "good", "bad", "problem"),
     [
+        (
+            value_rules.problem_of_search,
+            SEARCH,
+            replace(SEARCH, max_epochs=2),
+            "search s: trial 0 has more than 2 epochs.",
+        ),
+        (value_rules.problem_of_search, SEARCH, replace(SEARCH, trials=SEARCH.trials * 2), "not numbered from 0 on."),
         (value_rules.problem_of_cases, ["a", "b"], [], "There is no case."),
         (value_rules.problem_of_cases, ["a"], ["a", "b", "a"], "a: more than once among the cases."),
         (value_rules.problem_of_raw, RAW, replace(RAW, case_hashes={"c": "1"}), "c: known, and no case."),
