@@ -40,7 +40,12 @@ def with_score(dice: float) -> Any:
             replace(SEARCH, max_epochs=2),
             "search s: trial 0 has more than 2 epochs.",
         ),
-        (value_rules.problem_of_search, SEARCH, replace(SEARCH, trials=[TRIAL, TRIAL]), "not numbered from 0 on."),
+        (
+            value_rules.problem_of_search,
+            SEARCH,
+            replace(SEARCH, trials=[TRIAL, TRIAL]),
+            "search s: its trials are not numbered",
+        ),
         (value_rules.problem_of_cases, ["a", "b"], [], "There is no case."),
         (value_rules.problem_of_cases, ["a"], ["a", "b", "a"], "a: more than once among the cases."),
         (value_rules.problem_of_raw, RAW, replace(RAW, case_hashes={"c": "1"}), "c: known, and no case."),
