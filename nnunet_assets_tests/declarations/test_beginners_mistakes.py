@@ -346,23 +346,24 @@ MISTAKES: dict[str, tuple[Any, ...]] = {
         "type: nnunet_assets.components.NnUNetDataset",
         "1: type: 'nnunet_assets.components.NnUNetDataset' is not a component. Did you mean "
         "nnunet_assets.components.NnunetDataset? The components of this package are "
-        "nnunet_assets.components.NnunetDataset, nnunet_assets.components.CrossValidationExperiment and "
-        "nnunet_assets.components.Ensemble.",
+        "nnunet_assets.components.NnunetDataset, nnunet_assets.components.CrossValidationExperiment, "
+        "nnunet_assets.components.Ensemble and nnunet_assets.components.Search.",
     ),
     "type short": (
         (1, 1),
         "type: NnunetDataset",
         "1: type: 'NnunetDataset' is not a component. Did you mean nnunet_assets.components.NnunetDataset? "
         "The components of this package are nnunet_assets.components.NnunetDataset, "
-        "nnunet_assets.components.CrossValidationExperiment and nnunet_assets.components.Ensemble.",
+        "nnunet_assets.components.CrossValidationExperiment, nnunet_assets.components.Ensemble and "
+        "nnunet_assets.components.Search.",
     ),
     "type typo 2": (
         (6, 6),
         "type: nnunet_assets.components.Experiment",
         "6: type: 'nnunet_assets.components.Experiment' is not a component. Did you mean "
         "nnunet_assets.components.CrossValidationExperiment? The components of this package are "
-        "nnunet_assets.components.NnunetDataset, nnunet_assets.components.CrossValidationExperiment and "
-        "nnunet_assets.components.Ensemble.",
+        "nnunet_assets.components.NnunetDataset, nnunet_assets.components.CrossValidationExperiment, "
+        "nnunet_assets.components.Ensemble and nnunet_assets.components.Search.",
     ),
     "no attributes": (
         (2, 4),
@@ -374,7 +375,8 @@ MISTAKES: dict[str, tuple[Any, ...]] = {
         "",
         "1: type: is missing. A declaration begins with it: `type: nnunet_assets.components.NnunetDataset`. "
         "The components are nnunet_assets.components.NnunetDataset, "
-        "nnunet_assets.components.CrossValidationExperiment and nnunet_assets.components.Ensemble.",
+        "nnunet_assets.components.CrossValidationExperiment, nnunet_assets.components.Ensemble and "
+        "nnunet_assets.components.Search.",
     ),
     "lr at experiment": (
         (11, 11),
