@@ -34,7 +34,7 @@ def report_of(kind: type[Any], folder: Path, *, flags: list[str], new_session: b
     (folder / "given").write_text("what was given")
     (folder / "place").mkdir(exist_ok=True)
     # Of this process's own variables, but for what the tests have set of projects.
-    variables = {**os.environ, "nnUNet_raw": "/their/raw", "PYTHONPATH": f"{folder / 'more'}", "ODD": "a\udcffé"}
+    variables = {**os.environ, "nnUNet_raw": "/their/raw", "ODD": "a\udcffé"}
     with (folder / "given").open() as given:
         process = kind(
             [sys.executable, *flags, "-c", REPORT, str(given.fileno()), "two words"],
@@ -98,6 +98,7 @@ def test_a_module_and_a_script_of_nnunet_run_as_the_main_one() -> None:
         (["-m", "nnunet_assets.cli"], {}),
         (["-c", "import torch"], {"OMP_NUM_THREADS": "7"}),
         (["-c", "import torch"], {"PYTHONOPTIMIZE": "1"}),
+        (["-c", "import torch"], {"PYTHONPATH": "/of/another/torch"}),
     ],
 )
 def test_what_it_could_not_do_alike_it_leaves_to_python(command: list[str], variables: dict[str, str]) -> None:

@@ -39,12 +39,8 @@ OF_NNUNET = {
 
 FLAGS = frozenset({"-P", "-u"})
 OF_PYTHON = ("PYTHON", "LD_", "OMP_NUM_THREADS")
-"""Variables that a Python or its libraries read at their start, by how they begin."""
+"""Variables that a Python or its libraries read at their start, by how they begin; `PYTHONPATH` may hold other ones."""
 
-PLANTED = ("torch", "numpy", "SimpleITK", "sitecustomize", "usercustomize")
-"""What tests put in the place of a library that is there already, or of what a Python runs at its start."""
-
-PATH = "PYTHONPATH"
 SAFE_PATH = "PYTHONSAFEPATH"
 ROOM = 20_000
 """Bytes of its command line in which those of its children find room."""
@@ -62,7 +58,7 @@ class WarmPython:
         """Tells whether it would start the same as this command of the same interpreter."""
         self._variables = self._variables or dict(os.environ)
         here, there = _read_at_start(self._variables), _read_at_start(environment)
-        return here == there and _main_of(command) is not None and not _plants(environment)
+        return here == there and _main_of(command) is not None
 
     def fork(self, command: list[str], fds: Mapping[int, int], **request: Any) -> int:
         """Returns the process id of a new child of this process.
@@ -168,14 +164,8 @@ def _read_at_start(variables: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in variables.items()
-        if name.startswith(OF_PYTHON) and name not in (PATH, SAFE_PATH, "PYTHONUNBUFFERED")
+        if value and name.startswith(OF_PYTHON) and name not in (SAFE_PATH, "PYTHONUNBUFFERED")
     }
-
-
-def _plants(variables: Mapping[str, str]) -> bool:
-    """Tells whether these variables put something in the place of what a warm Python has imported or run already."""
-    folders = [Path(folder) for folder in variables.get(PATH, "").split(os.pathsep) if folder]
-    return any((folder / name).exists() or (folder / f"{name}.py").exists() for folder in folders for name in PLANTED)
 
 
 def _main_of(command: list[str]) -> tuple[str, str, int] | None:
@@ -205,7 +195,7 @@ def main(fd: int) -> NoReturn:
     """Imports, and forks until nobody can ask any more."""
     os.dup2(fd, OWN_FD)
     os.close(fd)
-    paths = _import_libraries()
+    _import_libraries()
     ours, owner = socket.socket(fileno=OWN_FD), os.getppid()
     ours.send(b"\1")
     while True:
@@ -225,11 +215,11 @@ def main(fd: int) -> NoReturn:
             os.sched_yield()
         if os.getppid() != owner:  # which has ended meanwhile
             os._exit(1)
-        _become(json.loads(message), fds, paths, ours)
+        _become(json.loads(message), fds, ours)
 
 
-def _import_libraries() -> list[str]:
-    """Imports what nnU-Net imports, and returns where Python looks for modules, but for what the environment adds."""
+def _import_libraries() -> None:
+    """Imports what nnU-Net imports, and forgets what is imported anew."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import nnunetv2.ensembling.ensemble
@@ -240,11 +230,9 @@ def _import_libraries() -> list[str]:
             del sys.modules[name]
     gc.collect()
     gc.freeze()
-    added = os.environ.get(PATH, "").split(os.pathsep)
-    return [path for path in sys.path if path not in added]
 
 
-def _become(request: dict[str, Any], fds: list[int], paths: list[str], ours: socket.socket) -> NoReturn:
+def _become(request: dict[str, Any], fds: list[int], ours: socket.socket) -> NoReturn:
     """Makes this process what was asked for, says so, and ends with it."""
     if request["new_session"]:
         os.setsid()
@@ -263,7 +251,7 @@ def _become(request: dict[str, Any], fds: list[int], paths: list[str], ours: soc
     kind, what, arguments = main
     is_safe = "-P" in command[:arguments] or variables.get(SAFE_PATH)
     first = [] if is_safe else [{"-c": "", "-m": os.getcwd(), "script": os.path.dirname(what)}[kind]]  # noqa: PTH109, PTH120
-    sys.path[:] = [*first, *filter(None, variables.get(PATH, "").split(os.pathsep)), *paths]
+    sys.path[:0] = first
     sys.argv = [what if kind == "script" else kind, *command[arguments:]]
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         file = os.fdopen(number, "r" if number == 0 else "w", buffering=1)
