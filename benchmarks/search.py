@@ -25,7 +25,7 @@ import psutil
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.search.curves import Curve
 from nnunet_assets.core.search.space import Space
-from nnunet_assets.core.search.trials import Trial, TrialState, read_record, search_folder
+from nnunet_assets.core.search.trial_files import Trial, TrialState, read_record, search_folder
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.settings import project_settings
 from nnunet_assets.workflows.search.book import Book, trial_folder

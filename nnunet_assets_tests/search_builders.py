@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nnunet_assets.core.fold.journal import append_record, journal_path
-from nnunet_assets.core.search.trials import SearchRecord, Trial, search_folder, write_record
+from nnunet_assets.core.search.trial_files import SearchRecord, Trial, search_folder, write_record
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.declarations.search_config import SearchConfig
 from nnunet_assets.settings import Settings

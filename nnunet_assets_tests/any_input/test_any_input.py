@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nnunet_assets.processes import variables
+from nnunet_assets.project_folder import opened_instance
+from nnunet_assets_tests import copied_instances
 from nnunet_assets_tests.any_input.command_lines import (
     FOLDERS,
     ODD_PATHS,
@@ -50,7 +52,9 @@ MANY = settings(max_examples=3000, suppress_health_check=QUIET, print_blob=True)
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("any_input")
-    with environment_without(VARIABLES):
+    # Dagster makes its instances itself: what is copied for other tests lies elsewhere.
+    with environment_without(VARIABLES), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(opened_instance, "_opened", copied_instances.open_home)
         os.environ["COLUMNS"] = "300"
         yield Place(folder)
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from nnunet_assets.core.fold.journal import journal_path, read_records
-from nnunet_assets.core.search.trials import SearchRecord, read_record, search_folder
+from nnunet_assets.core.search.trial_files import SearchRecord, read_record, search_folder
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.client import connect

@@ -29,16 +29,15 @@ def open_regular(path: Path) -> BufferedReader:
     Raises:
         OSError: As `refuse_what_never_ends`, or it cannot be read.
     """
-    # A pipe is opened without waiting for who writes, and told from a file by what is open: nothing is looked at twice.
-    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 (as a `Path` opens, it would wait)
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise _no_file(path)
-    return file
-
-
-def _without_waiting(name: str, flags: int) -> int:
-    return os.open(name, flags | os.O_NONBLOCK)
+    # A pipe opens without waiting for who writes, and is told by what is open: nothing is looked at twice.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise _no_file(path)
 
 
 def read_regular(path: Path) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nnunet_assets.core.search.curves import Curve, best_first
-from nnunet_assets.core.search.trials import Trial
+from nnunet_assets.core.search.trial_files import Trial
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,14 @@ from typing import Any
 from nnunet_assets.core.clock import now_ms
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.search.curves import Curve
-from nnunet_assets.core.search.trials import SearchRecord, Trial, TrialState, read_record, search_folder, write_record
+from nnunet_assets.core.search.trial_files import (
+    SearchRecord,
+    Trial,
+    TrialState,
+    read_record,
+    search_folder,
+    write_record,
+)
 from nnunet_assets.declarations.search_config import SearchConfig
 from nnunet_assets.errors import SearchError
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from nnunet_assets.core.files.atomic_files import write_atomically
-from nnunet_assets.core.search.trials import OF_THE_POINT, STOP_FILE, Trial
+from nnunet_assets.core.search.trial_files import OF_THE_POINT, STOP_FILE, Trial
 from nnunet_assets.workflows.search.book import Book
 from nnunet_assets.workflows.search.sampling import next_point
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from nnunet_assets.core.files.kernel_lock import held_alone
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.search.curves import Curve
-from nnunet_assets.core.search.trials import (
+from nnunet_assets.core.search.trial_files import (
     STOP_FILE,
     SearchRecord,
     Trial,

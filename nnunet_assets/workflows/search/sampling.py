@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.search.curves import Curve
 from nnunet_assets.core.search.space import Dimension, Space, is_same_point
-from nnunet_assets.core.search.trials import OF_THE_POINT, Trial
+from nnunet_assets.core.search.trial_files import OF_THE_POINT, Trial
 
 if TYPE_CHECKING:
     import optuna

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.search.report import SearchReport
-from nnunet_assets.core.search.trials import search_folder
+from nnunet_assets.core.search.trial_files import search_folder
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.declarations.search_config import SearchConfig
 from nnunet_assets.settings import Settings

@@ -3,7 +3,7 @@
 from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.search.report import SearchReport, TrialReport
 from nnunet_assets.core.search.space import rungs
-from nnunet_assets.core.search.trials import Trial, read_record, search_folder
+from nnunet_assets.core.search.trial_files import Trial, read_record, search_folder
 from nnunet_assets.declarations.search_config import SearchConfig
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.nnunet.results.results import scores_of

@@ -116,7 +116,7 @@ def trainable() -> type:
     """Returns the class whose objects Tune keeps in processes of their own, one for each trial."""
     from ray import tune
 
-    from nnunet_assets.core.search.trials import STOP_FILE
+    from nnunet_assets.core.search.trial_files import STOP_FILE
 
     class FoldTrial(tune.Trainable):  # type: ignore[misc] # Ray ships no types that are followed
         def setup(self, config: dict[str, Any], work: TrialWork, folder: Path) -> None:

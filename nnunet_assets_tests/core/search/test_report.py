@@ -2,7 +2,7 @@
 
 from nnunet_assets.core.search.curves import Curve
 from nnunet_assets.core.search.report import SearchReport, TrialReport, row
-from nnunet_assets.core.search.trials import Trial, TrialState
+from nnunet_assets.core.search.trial_files import Trial, TrialState
 
 
 def trial(number: int, state: TrialState, scores: dict[int, float], dice: float | None = None) -> TrialReport:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.core.search.trials import STOP_FILE
+from nnunet_assets.core.search.trial_files import STOP_FILE
 from nnunet_assets.workflows.search import direction as module
 from nnunet_assets.workflows.search.direction import Direction
 from nnunet_assets_tests.search_builders import begun_book, project_with_search

@@ -5,7 +5,7 @@ import pytest
 from nnunet_assets.core.search.curves import Curve
 from nnunet_assets.core.search.report import SearchReport, TrialReport
 from nnunet_assets.core.search.space import Dimension, Space
-from nnunet_assets.core.search.trials import Trial
+from nnunet_assets.core.search.trial_files import Trial
 
 pytest.importorskip("optuna")
 from nnunet_assets.workflows.search.importance import importance

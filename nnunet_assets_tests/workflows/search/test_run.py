@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_assets.core.search.trials import write_record
+from nnunet_assets.core.search.trial_files import write_record
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError, SearchError
 from nnunet_assets.processes.child import ChildResult

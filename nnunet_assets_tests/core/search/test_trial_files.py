@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.core.files.layout import Roots
-from nnunet_assets.core.search.trials import (
+from nnunet_assets.core.search.trial_files import (
     SearchRecord,
     Trial,
     changed_fields,
