@@ -41,9 +41,11 @@ def test_what_a_checkpoint_holds_is_sent_and_after_a_kill_each_iteration_is_ther
     uri: str, fold: Path, tmp_path: Path
 ) -> None:
     destination = Destination(uri, tmp_path / "artifacts")
+    # As a fold's process does, before anybody sends.
+    saved_epochs_path(fold).parent.mkdir(parents=True, exist_ok=True)
+    saved_epochs_path(fold).write_text("2")
     with tracker(uri, fold) as following:
         start(fold)
-        saved_epochs_path(fold).write_text("2")
         watch(fold, 0, 3)
         following.finish("FAILED", failure="killed")
     tracked = Tracked(uri, tmp_path)
