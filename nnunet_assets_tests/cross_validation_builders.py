@@ -15,9 +15,9 @@ from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.nnunet.results.results import fold_results_in
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker
+from nnunet_assets.tracking.runs.run_names import fold_run_name
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import fold_tags
-from nnunet_assets.tracking.store.run_names import fold_run_name
 from nnunet_assets_tests.builders import INPUTS, build_manifest, summary_entry, write_validation_summary
 
 LABELS = {"background": 0, "tumor (core)": 1, "=edema & <rest>": 2}

@@ -135,7 +135,7 @@ def _new_endings(context: dg.SensorEvaluationContext) -> tuple[dict[str, int], d
 
 
 def _close_mlflow_runs(destination: Destination, endings: dict[str, Status]) -> int:
-    from nnunet_assets.tracking.store import runs
+    from nnunet_assets.tracking.runs import runs
     from nnunet_assets.tracking.store.client import connect
 
     return runs.close_dead_runs(connect(destination), endings)

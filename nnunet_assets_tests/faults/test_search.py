@@ -20,8 +20,8 @@ from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.search.trial_files import SearchRecord, read_record, search_folder
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.runs.cross_validation_run import PARENT
 from nnunet_assets.tracking.store.client import connect
-from nnunet_assets.tracking.store.cross_validation_run import PARENT
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.search.book import trial_folder
 from nnunet_assets_tests.project_builders import write_project

@@ -204,7 +204,7 @@ def _dry_run(
 
 def _where_tracked(destination: "Destination", tracking: "TrackingReport", url: str | None) -> str:
     """Returns a link to the fold's run where a server shows it now, else how to see it."""
-    from nnunet_assets.tracking.store.run_pages import shows_run
+    from nnunet_assets.tracking.runs.run_pages import shows_run
 
     if url and tracking.run_id and shows_run(url, destination, tracking.run_id):
         return f"Tracked in MLflow: {url}"

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import TrackingError
+from nnunet_assets.tracking.runs.batches import MAX_METRICS_PER_BATCH
+from nnunet_assets.tracking.runs.cross_validation_run import make_run, nest_folds, run_by_tags
+from nnunet_assets.tracking.runs.run_times import later_than
 from nnunet_assets.tracking.store import names
-from nnunet_assets.tracking.store.batches import MAX_METRICS_PER_BATCH
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
-from nnunet_assets.tracking.store.cross_validation_run import make_run, nest_folds, run_by_tags
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.tracking.store.run_times import later_than
 from nnunet_assets.tracking.store.run_words import RunWords
 from nnunet_assets.tracking.store.server_errors import explain, explained
 

@@ -8,9 +8,9 @@ from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeansSummary
 from nnunet_assets.core.summary.label_summary import LabelSummary
 from nnunet_assets.tracking.assets.asset_run import AssetRun
+from nnunet_assets.tracking.runs.cross_validation_run import search_tags
+from nnunet_assets.tracking.runs.run_names import cross_validation_run_name, run_title, search_run_name
 from nnunet_assets.tracking.store import names
-from nnunet_assets.tracking.store.cross_validation_run import search_tags
-from nnunet_assets.tracking.store.run_names import cross_validation_run_name, run_title, search_run_name
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.comparison import Comparison

@@ -20,8 +20,8 @@ from nnunet_assets.core.training.panel_files import PANELS
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, params_path, uploads_folder
 from nnunet_assets.tracking.fold.sent_model import send_model
+from nnunet_assets.tracking.runs.batches import MAX_METRICS_PER_BATCH, MAX_PARAMS_PER_BATCH, params_of, points, tags_of
 from nnunet_assets.tracking.store import names
-from nnunet_assets.tracking.store.batches import MAX_METRICS_PER_BATCH, MAX_PARAMS_PER_BATCH, params_of, points, tags_of
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.leaving_files import as_it_may_leave, hides_places
 from nnunet_assets.tracking.store.pseudonyms import Pseudonyms

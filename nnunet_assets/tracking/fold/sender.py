@@ -29,12 +29,12 @@ from nnunet_assets.processes.machine.fold_samples import system_path
 from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, alone, attempt_of, is_same_place
 from nnunet_assets.tracking.fold.run_writer import RunWriter
 from nnunet_assets.tracking.fold.watched import add_panels, cut_back_watched, send_batches
+from nnunet_assets.tracking.runs.batches import groups
+from nnunet_assets.tracking.runs.cross_validation_run import PARENT, parent_of_fold
+from nnunet_assets.tracking.runs.runs import active_run, holds_only, is_of_fold, run_of_attempt
 from nnunet_assets.tracking.store import names
-from nnunet_assets.tracking.store.batches import groups
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
-from nnunet_assets.tracking.store.cross_validation_run import PARENT, parent_of_fold
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.tracking.store.runs import active_run, holds_only, is_of_fold, run_of_attempt
 from nnunet_assets.tracking.store.server_errors import Failure, explain
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from nnunet_assets.core.fold.iterations import batches_path, iterations_of
 from nnunet_assets.core.fold.journal import Record, read_records, settled
 from nnunet_assets.core.training.panel_files import panel_files
 from nnunet_assets.tracking.fold.fold_run import FoldRun
-from nnunet_assets.tracking.store.batches import groups
+from nnunet_assets.tracking.runs.batches import groups
 
 
 def send_batches(

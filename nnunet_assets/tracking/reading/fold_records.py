@@ -24,8 +24,8 @@ from nnunet_assets.core.fold.training_end import TrainingEnd, training_end
 from nnunet_assets.core.summary.fold_means import FoldMeans, Means, Measure
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.tracking.reading.recall import unflattened
+from nnunet_assets.tracking.runs.runs import scores_of
 from nnunet_assets.tracking.store import names
-from nnunet_assets.tracking.store.runs import scores_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

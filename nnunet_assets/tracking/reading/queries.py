@@ -21,11 +21,11 @@ from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import SummaryError, TrackingError, first_offenders
 from nnunet_assets.tracking.reading import foreign_runs
 from nnunet_assets.tracking.reading.fold_records import fold_means, fold_result, is_validated
+from nnunet_assets.tracking.runs.cross_validation_run import EXPERIMENT_TAGS, experiment_of
+from nnunet_assets.tracking.runs.runs import scores_of
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.client import pages
-from nnunet_assets.tracking.store.cross_validation_run import EXPERIMENT_TAGS, experiment_of
 from nnunet_assets.tracking.store.destination import is_local
-from nnunet_assets.tracking.store.runs import scores_of
 from nnunet_assets.tracking.store.server_errors import explained
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from nnunet_assets.reports.figures.curves import learning_curve_png
 from nnunet_assets.reports.tables.case_scores import cases_to_csv
 from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, attempt_of, contents_path, ending_metrics
 from nnunet_assets.tracking.fold.fold_tracker import TrackingReport, send_waiting
+from nnunet_assets.tracking.runs.run_names import fold_run_name
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import (
     ADOPTED,
@@ -33,7 +34,6 @@ from nnunet_assets.tracking.store.names import (
     experiment_tags,
     fold_tags,
 )
-from nnunet_assets.tracking.store.run_names import fold_run_name
 from nnunet_assets.workflows.fold.fold_uploads import contents_of, files_of, history
 
 

@@ -17,9 +17,9 @@ from nnunet_assets.nnunet.trainer.trainer import label_names
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger
 from nnunet_assets.nnunet.training.validation_series import validation_series
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker
+from nnunet_assets.tracking.runs.run_names import fold_run_name
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import FOLD, experiment_tags
-from nnunet_assets.tracking.store.run_names import fold_run_name
 from nnunet_assets.workflows.fold.tracker_config import TrackerConfig
 
 Trainer = TypeVar("Trainer")

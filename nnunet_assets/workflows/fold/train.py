@@ -31,9 +31,9 @@ from nnunet_assets.processes.machine.fold_samples import SystemSampler
 from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker, TrackingReport
+from nnunet_assets.tracking.runs.run_names import fold_run_name
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import ENGINE, HOST, fold_tags
-from nnunet_assets.tracking.store.run_names import fold_run_name
 from nnunet_assets.workflows.dataset.prepare import prepared_for
 from nnunet_assets.workflows.fold.fold_uploads import checkpoints_of, contents_of, files_of, logs_of
 

@@ -35,11 +35,11 @@ from nnunet_assets.nnunet.results.results import fold_results_in
 from nnunet_assets.nnunet.training.validation_series import series_of
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.fold.fold_tracker import FoldTracker, send_waiting
+from nnunet_assets.tracking.runs.run_names import fold_run_name
 from nnunet_assets.tracking.store import client
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.names import fold_tags
-from nnunet_assets.tracking.store.run_names import fold_run_name
 from nnunet_assets.workflows.fold import adopted_fold_run, sync
 from nnunet_assets.workflows.fold.adopted_fold_run import back_fill, prepare
 from nnunet_assets.workflows.results.recorded_summaries import mlflow_record

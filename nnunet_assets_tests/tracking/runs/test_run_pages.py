@@ -7,8 +7,8 @@ from threading import Thread
 
 import pytest
 
+from nnunet_assets.tracking.runs.run_pages import shows_run
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.tracking.store.run_pages import shows_run
 
 STORE = Destination("sqlite:////p/mlflow.db", Path("/p"))
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.tracking.runs.run_names import cross_validation_run_name, search_run_name
+from nnunet_assets.tracking.runs.run_times import later_than
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.client import pages
-from nnunet_assets.tracking.store.run_names import cross_validation_run_name, search_run_name
-from nnunet_assets.tracking.store.run_times import later_than
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -1,9 +1,9 @@
 import time
 from pathlib import Path
 
+from nnunet_assets.tracking.runs.runs import close_dead_runs
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.tracking.store.runs import close_dead_runs
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
 pytestmark = MLFLOW_WARNINGS

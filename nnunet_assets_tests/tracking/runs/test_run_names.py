@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.tracking.store.run_names import cross_validation_run_name, fold_run_name
+from nnunet_assets.tracking.runs.run_names import cross_validation_run_name, fold_run_name
 
 EXPERIMENT = Experiment("Dataset004_Hippocampus", "3d_fullres")
 

@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nnunet_assets.core.fold.journal import Record
+from nnunet_assets.tracking.runs.run_times import later_than
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.client import pages
-from nnunet_assets.tracking.store.run_times import later_than
 from nnunet_assets.tracking.store.server_errors import explained
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.tracking.store.run_times import later_than
+from nnunet_assets.tracking.runs.run_times import later_than
 
 NOW = 1_900_000_000_000
 

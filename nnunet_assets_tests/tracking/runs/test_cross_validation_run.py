@@ -8,11 +8,11 @@ import pytest
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.tracking.assets.asset_run import bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import summary_run
+from nnunet_assets.tracking.runs.cross_validation_run import PARENT, parent_of_fold
+from nnunet_assets.tracking.runs.run_names import cross_validation_run_name, fold_run_name
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
-from nnunet_assets.tracking.store.cross_validation_run import PARENT, parent_of_fold
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.tracking.store.run_names import cross_validation_run_name, fold_run_name
 from nnunet_assets_tests.builders import INPUTS
 from nnunet_assets_tests.fakes.mlflow_client import InMemoryMlflow
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
