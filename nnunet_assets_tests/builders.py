@@ -7,13 +7,13 @@ from typing import Any
 
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.fold.case_results import CaseResult, LabelScore
 from nnunet_assets.core.fold.commit import FoldInputs, Manifest
 from nnunet_assets.core.fold.fold_request import FoldAttempt
 from nnunet_assets.core.fold.fold_result import FoldResult
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.core.splits.splits_files import write_record
 from nnunet_assets.core.splits.splits_record import Generation, SplitsRecord
+from nnunet_assets.core.validation.case_results import CaseResult, LabelScore
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE, scores_digest
 
 EXPERIMENT = Experiment(dataset="Dataset004_Hippocampus", configuration="3d_fullres")
 INPUTS = FoldInputs(raw_hash="raw", plans_hash="plans", splits_hash="splits", training_hash="training")

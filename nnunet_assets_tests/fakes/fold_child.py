@@ -17,13 +17,13 @@ from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import FULL_FOLD, REQUEST_FILE, fold_index
 from nnunet_assets.core.files.typed_json import dataclass_to_json
-from nnunet_assets.core.fold.case_results import read_case_results
 from nnunet_assets.core.fold.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT, RESULT_FILES, Manifest, commit_fold
 from nnunet_assets.core.fold.fold_request import FoldAttempt
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records, saved_epochs_path
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.core.fold.validation_work import ValidationWork
 from nnunet_assets.core.fold.version_history import read_stages
+from nnunet_assets.core.validation.case_results import read_case_results
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.engines import local
 from nnunet_assets.nnunet.training.validation_series import series_of
 from nnunet_assets.processes.child import LOG_FILE, ChildResult

@@ -10,11 +10,11 @@ from typing import Any
 
 from nnunet_assets.core.evaluation.label_totals import METRIC_COLUMNS, LabelTotals, Metrics
 from nnunet_assets.core.evaluation.metric_policy import DEFINITIONS, METRICS_VERSION, MetricPolicy
-from nnunet_assets.core.fold.case_results import LabelScore
 from nnunet_assets.core.statistics.estimate import SAME_SCORE, Bootstrap
 from nnunet_assets.core.statistics.scoring import COUNTED, DIAGONAL_MM, WHERE_BOTH, is_undefined_by_failure
 from nnunet_assets.core.text.numbers import apart, fixed, measured
 from nnunet_assets.core.text.places import Places
+from nnunet_assets.core.validation.case_results import LabelScore
 from nnunet_assets.errors import EvaluationError, first_offenders
 
 SCHEMA = 2

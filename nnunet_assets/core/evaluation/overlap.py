@@ -3,7 +3,7 @@
 import numpy as np
 
 from nnunet_assets.core.evaluation.metric_policy import MetricPolicy
-from nnunet_assets.core.fold.case_results import LabelScore
+from nnunet_assets.core.validation.case_results import LabelScore
 
 
 def overlap_scores(reference: np.ndarray, prediction: np.ndarray, policy: MetricPolicy) -> dict[str, LabelScore]:

@@ -21,8 +21,8 @@ from nnunet_assets.core.files.json_file import OTHER_FORM, load_json, parse_json
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.members import changed_members
 from nnunet_assets.core.fold.recorded_scores import are_recorded
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, file_name_of, scores_digest
 from nnunet_assets.core.fold.version_history import mixed_versions
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE, file_name_of, scores_digest
 
 FINAL_CHECKPOINT, BEST_CHECKPOINT = "checkpoint_final.pth", "checkpoint_best.pth"
 RESULT_FILES = (FINAL_CHECKPOINT, SUMMARY_FILE)

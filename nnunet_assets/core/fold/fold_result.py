@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nnunet_assets.core.fold.case_results import REMEDY, CaseResult, LabelScore, case_results, read_scores
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold, FoldInputs, Manifest, has_committed_scores
 from nnunet_assets.core.fold.fold_provenance import FoldProvenance, settings_of
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
-from nnunet_assets.core.fold.training_end import TrainingEnd
+from nnunet_assets.core.training.training_end import TrainingEnd
+from nnunet_assets.core.validation.case_results import REMEDY, CaseResult, LabelScore, case_results, read_scores
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE
 from nnunet_assets.errors import SummaryError
 
 

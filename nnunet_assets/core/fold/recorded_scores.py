@@ -11,10 +11,10 @@ from typing import Any
 
 from nnunet_assets.core.files.json_file import UNREADABLE, UNUSABLE, load_json
 from nnunet_assets.core.files.layout import CV_SUMMARY_FILE, SUMMARY_FOLDER
-from nnunet_assets.core.fold.case_results import CaseResult, case_results
 from nnunet_assets.core.fold.journal import journal_path, read_records
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
 from nnunet_assets.core.statistics.estimate import mean_of_defined
+from nnunet_assets.core.validation.case_results import CaseResult, case_results
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE
 
 
 def are_recorded(fold_folder: Path, content: bytes, case_ids: Sequence[str], commit: str) -> bool:

@@ -20,7 +20,7 @@ from nnunet_assets.core.files.atomic_files import fsync_path, fsync_tree, write_
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.commit import COMMIT_FILE, MANIFEST_FILE, Manifest, write_commit, write_manifest
 from nnunet_assets.core.fold.journal import Record, append_record, journal_path, write_records
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE
 
 AGAIN_FOLDER = f"{OWN_FOLDER}/validation_again"
 OUTPUT_FOLDER = f"{AGAIN_FOLDER}/output"

@@ -8,8 +8,8 @@ runs `cv_mean_dice_class_1` could be either, and is neither: it raises, and name
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nnunet_assets.core.fold.training_end import TrainingEnd
 from nnunet_assets.core.statistics.estimate import Estimate
+from nnunet_assets.core.training.training_end import TrainingEnd
 from nnunet_assets.errors import AmbiguousMetricError
 
 CLASS, LABEL = "class", "label"

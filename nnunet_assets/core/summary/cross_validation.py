@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nnunet_assets.core.files.data_frames import data_frame
 from nnunet_assets.core.files.layout import Experiment, fold_index
-from nnunet_assets.core.fold.case_results import CaseResult
 from nnunet_assets.core.fold.fold_result import FoldResult as ScoredFold
 from nnunet_assets.core.statistics.estimate import mean_of_defined
 from nnunet_assets.core.summary.aggregate_metrics import CLASS
@@ -20,6 +19,7 @@ from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeans, FoldMeansSummary
 from nnunet_assets.core.summary.label_summary import LabelSummary
 from nnunet_assets.core.summary.summary_rows import fold_rows
+from nnunet_assets.core.validation.case_results import CaseResult
 from nnunet_assets.errors import SummaryError
 
 if TYPE_CHECKING:

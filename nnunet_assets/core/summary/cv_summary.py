@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from nnunet_assets.core.files.data_frames import data_frame
 from nnunet_assets.core.files.json_file import OTHER_FORM
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.fold.case_results import CaseResult
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.fold.fold_result import FoldResult
 from nnunet_assets.core.statistics.estimate import Bootstrap, Estimate, mean_of_defined
@@ -35,6 +34,7 @@ from nnunet_assets.core.summary.label_summary import METRICS, LabelSummary, Metr
 from nnunet_assets.core.summary.summary_rows import FoldMeansByLabel, case_rows, fold_rows, label_rows
 from nnunet_assets.core.summary.summary_rules import check_cases, check_fold_names, check_inputs
 from nnunet_assets.core.text.numbers import fixed
+from nnunet_assets.core.validation.case_results import CaseResult
 from nnunet_assets.errors import SummaryError
 
 if TYPE_CHECKING:

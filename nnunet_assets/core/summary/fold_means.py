@@ -13,13 +13,13 @@ from nnunet_assets.core.files.data_frames import data_frame
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import UNKNOWN, FoldInputs
 from nnunet_assets.core.fold.fold_provenance import FoldProvenance
-from nnunet_assets.core.fold.training_end import TrainingEnd
 from nnunet_assets.core.statistics.estimate import Estimate
 from nnunet_assets.core.summary.aggregate_metrics import numbered_metrics, training_metrics
 from nnunet_assets.core.summary.fold_progress import FoldProgress
 from nnunet_assets.core.summary.summary_rows import FoldMeansByLabel, fold_rows, mean_rows
 from nnunet_assets.core.summary.summary_rules import check_inputs
 from nnunet_assets.core.text.numbers import fixed
+from nnunet_assets.core.training.training_end import TrainingEnd
 from nnunet_assets.errors import SummaryError, first_offenders
 
 if TYPE_CHECKING:

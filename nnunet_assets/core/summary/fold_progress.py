@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from nnunet_assets.core.fold.training_end import TrainingEnd
 from nnunet_assets.core.splits.splits import CROSS_VALIDATION, HOLD_OUT
+from nnunet_assets.core.training.training_end import TrainingEnd
 
 
 class NamedFold(Protocol):

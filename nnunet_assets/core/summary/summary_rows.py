@@ -6,10 +6,10 @@ None is undefined or, for a fold, missing; never 0.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from nnunet_assets.core.fold.case_results import CaseResult
 from nnunet_assets.core.statistics.estimate import Estimate
 from nnunet_assets.core.summary.fold_progress import FoldProgress
 from nnunet_assets.core.summary.label_summary import METRICS, LabelSummary, MetricSummary
+from nnunet_assets.core.validation.case_results import CaseResult
 
 FOREGROUND = "foreground mean"
 """What stands in the column of labels for the mean over them."""

@@ -34,7 +34,7 @@ from nnunet_assets.core.fold.commit import (
 )
 from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records, write_records
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.errors import FoldError, NnunetAssetsError, SummaryError
 from nnunet_assets.nnunet.adoption.checkpoint_form import BY_LABEL
 from nnunet_assets.nnunet.adoption.foreign_files import (

@@ -12,9 +12,9 @@ from typing import Any
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.json_file import load_json
 from nnunet_assets.core.files.layout import Experiment, fold_index
-from nnunet_assets.core.fold.case_results import CaseResult, read_case_results
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, file_name_of
+from nnunet_assets.core.validation.case_results import CaseResult, read_case_results
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE, file_name_of
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.adoption.checkpoint_form import check_form
 from nnunet_assets.nnunet.adoption.foreign_files import logged_validation_sizes, read_debug

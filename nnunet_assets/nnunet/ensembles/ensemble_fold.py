@@ -24,7 +24,7 @@ from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment, Roots
 from nnunet_assets.core.files.regular_file import read_regular
 from nnunet_assets.core.fold.commit import COMMIT_FILE, MANIFEST_FILE, FinishedFold, Manifest, commit_fold
 from nnunet_assets.core.fold.members import MEMBERS, Member, members_of, members_to_json
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.nnunet.ensembles.agreement import joint_inputs
 from nnunet_assets.nnunet.ensembles.ensembling_request import CaseToEnsemble, FoldToEnsemble
 from nnunet_assets.nnunet.folds.validation_files import VALIDATION

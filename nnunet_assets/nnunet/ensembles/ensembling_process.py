@@ -15,7 +15,7 @@ from typing import Any
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.json_file import load_json
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE
 from nnunet_assets.nnunet.ensembles.ensembling_request import CaseToEnsemble, EnsemblingRequest, FoldToEnsemble
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in_child
 from nnunet_assets.nnunet.trainer.whole_predictions import read_back_predictions, score_predictions_alone

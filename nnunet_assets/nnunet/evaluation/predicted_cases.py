@@ -10,10 +10,10 @@ from nnunet_assets.core.evaluation.evaluation import Problem
 from nnunet_assets.core.files.droppings import is_dropping
 from nnunet_assets.core.files.json_file import readable_json
 from nnunet_assets.core.files.layout import OWN_FOLDER, Roots, fold_index
-from nnunet_assets.core.fold.case_results import CaseResult, read_case_results
 from nnunet_assets.core.fold.commit import COMMIT_FILE, MANIFEST_FILE, UNKNOWN, read_committed
 from nnunet_assets.core.fold.fold_provenance import FoldProvenance
 from nnunet_assets.core.splits.splits_files import read_patients, readable_splits
+from nnunet_assets.core.validation.case_results import CaseResult, read_case_results
 from nnunet_assets.errors import EvaluationError, SummaryError, first_offenders
 from nnunet_assets.nnunet.folds.validation_files import VALIDATION
 from nnunet_assets.nnunet.images.image_reader import reader_of_model

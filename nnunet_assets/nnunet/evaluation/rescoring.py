@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nnunet_assets.core.dataset.dataset_json import DATASET_JSON, parse_dataset_json
 from nnunet_assets.core.evaluation.metric_policy import metric_policy
-from nnunet_assets.core.fold.case_results import LabelScore
+from nnunet_assets.core.validation.case_results import LabelScore
 from nnunet_assets.errors import DatasetError, EvaluationError
 from nnunet_assets.nnunet.folds.validation_files import VALIDATION
 from nnunet_assets.nnunet.images.image_reader import dataset_reader, reader_of_model

@@ -13,9 +13,9 @@ from nnunet_assets.core.evaluation.metric_policy import MetricPolicy, metric_pol
 from nnunet_assets.core.evaluation.step_scores import VERSION, StepDice, StepPlan, case_step_scores, plain_scores
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.kernel_lock import kernel_lock
-from nnunet_assets.core.fold.case_results import LabelScore
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.statistics.estimate import SAME_SCORE
+from nnunet_assets.core.validation.case_results import LabelScore
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.nnunet.evaluation.case_pairs import compute_unknown, named, reader_of_cases
 from nnunet_assets.nnunet.evaluation.evaluation_cache import KeptCases

@@ -12,10 +12,10 @@ from nnunet_assets.core.files.layout import MLFLOW_RUN_FILE, Experiment, FoldPla
 from nnunet_assets.core.fold.commit import scores_on_disk
 from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.fold_result import FoldResult
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
 from nnunet_assets.core.statistics.estimate import SAME_SCORE
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeans, FoldMeansSummary
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.nnunet.results.adopted_places import place_of_fold
 from nnunet_assets.nnunet.results.results import result_of

@@ -10,8 +10,8 @@ from nnunet_assets.core.files.layout import FULL_FOLD, MLFLOW_RUN_FILE, OWN_FOLD
 from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.fold.fold_result import FoldResult, fold_result
 from nnunet_assets.core.fold.journal import journal_path, last_epoch
-from nnunet_assets.core.fold.training_end import TrainingEnd, training_end
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
+from nnunet_assets.core.training.training_end import TrainingEnd, training_end
 from nnunet_assets.errors import SummaryError
 
 

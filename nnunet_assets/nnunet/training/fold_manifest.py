@@ -15,8 +15,8 @@ from nnunet_assets.core.fold.commit import RESULT_FILES, Manifest
 from nnunet_assets.core.fold.continued_fold import CONTINUES
 from nnunet_assets.core.fold.fold_request import FoldAttempt
 from nnunet_assets.core.fold.journal import journal_path, readable_until_epoch
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.core.fold.version_history import read_stages
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.trainer.devices import device_name
 from nnunet_assets.nnunet.trainer.parameters import package_versions

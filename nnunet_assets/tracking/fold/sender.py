@@ -22,9 +22,9 @@ from nnunet_assets.core.fold.journal import (
     saved_epochs_path,
     settled,
 )
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
 from nnunet_assets.core.fold.version_history import mixed_in_words, mixed_versions, read_stages
 from nnunet_assets.core.text.redaction import redacted
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE
 from nnunet_assets.processes.machine.fold_samples import system_path
 from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, alone, attempt_of, is_same_place
 from nnunet_assets.tracking.fold.run_writer import RunWriter

@@ -19,9 +19,9 @@ from nnunet_assets.core.files.regular_file import read_regular
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, MANIFEST_FILE, UNKNOWN, FoldInputs, Manifest, commit_sha256
 from nnunet_assets.core.fold.fold_provenance import OF_ONE_PROCESS, settings_of
 from nnunet_assets.core.fold.fold_result import FoldResult, read_fold_result
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
-from nnunet_assets.core.fold.training_end import TrainingEnd, training_end
 from nnunet_assets.core.summary.fold_means import FoldMeans, Means, Measure
+from nnunet_assets.core.training.training_end import TrainingEnd, training_end
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.tracking.reading.recall import unflattened
 from nnunet_assets.tracking.runs.runs import scores_of

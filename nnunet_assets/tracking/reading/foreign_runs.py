@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import UNKNOWN
-from nnunet_assets.core.fold.training_end import PSEUDO_DICE_EMA, VAL_LOSS, training_end
 from nnunet_assets.core.summary.aggregate_metrics import CLASS, LABEL
 from nnunet_assets.core.summary.fold_means import FoldMeans, Means, Measure
+from nnunet_assets.core.training.training_end import PSEUDO_DICE_EMA, VAL_LOSS, training_end
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -7,13 +7,13 @@ from nnunet_assets.core.dataset.configurations import plans_digests
 from nnunet_assets.core.files.digests import file_sha256, json_sha256
 from nnunet_assets.core.files.json_file import UNUSABLE, readable_json
 from nnunet_assets.core.files.layout import Experiment, Roots
-from nnunet_assets.core.fold.case_results import LabelScore
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FinishedFold, FoldInputs
 from nnunet_assets.core.fold.members import Member, members_of
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.splits.splits import SPLITS_FILE
 from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.core.statistics.estimate import SAME_SCORE
+from nnunet_assets.core.validation.case_results import LabelScore
 from nnunet_assets.core.verification.findings import Finding, Verdict
 from nnunet_assets.errors import DatasetError, EvaluationError, PlanningError, first_offenders
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder

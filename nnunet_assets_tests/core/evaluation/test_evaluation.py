@@ -8,8 +8,8 @@ import pytest
 from nnunet_assets.core.evaluation.evaluation import Evaluation, Problem, score_difference
 from nnunet_assets.core.evaluation.label_totals import METRIC_COLUMNS, LabelTotals, counted_estimate
 from nnunet_assets.core.evaluation.metric_policy import LabelRule, MetricPolicy
-from nnunet_assets.core.fold.case_results import LabelScore
 from nnunet_assets.core.statistics.scoring import WHERE_BOTH
+from nnunet_assets.core.validation.case_results import LabelScore
 from nnunet_assets.reports.tables.evaluation_tables import notes, short_records, to_csv
 
 POLICY = MetricPolicy({"organ": LabelRule((1,))}, (0, 1))

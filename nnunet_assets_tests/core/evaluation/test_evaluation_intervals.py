@@ -7,12 +7,12 @@ import pytest
 
 from nnunet_assets.core.evaluation.evaluation_intervals import add_intervals
 from nnunet_assets.core.evaluation.label_totals import METRIC_COLUMNS, LabelTotals, label_estimate
-from nnunet_assets.core.fold.case_results import CaseResult, LabelScore
 from nnunet_assets.core.fold.fold_result import FoldResult
 from nnunet_assets.core.statistics.estimate import Bootstrap, Estimate
 from nnunet_assets.core.statistics.mean_intervals import N_RESAMPLES, SEED
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.summary.intervals import with_intervals
+from nnunet_assets.core.validation.case_results import CaseResult, LabelScore
 from nnunet_assets.reports.text.estimates import interval_text, mean_and_sd, median_and_quartiles
 from nnunet_assets_tests.builders import EXPERIMENT, INPUTS
 

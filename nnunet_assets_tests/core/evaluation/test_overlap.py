@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from nnunet_assets.core.evaluation.case_metrics import case_metrics
 from nnunet_assets.core.evaluation.metric_policy import LabelRule, MetricPolicy
 from nnunet_assets.core.evaluation.overlap import overlap_scores
-from nnunet_assets.core.fold.case_results import LabelScore
+from nnunet_assets.core.validation.case_results import LabelScore
 
 POLICY = MetricPolicy(
     {"whole": LabelRule((1, 2)), "core": LabelRule((2,)), "other": LabelRule((3,))}, (0, 1, 2, 3, 9), 9

@@ -20,7 +20,7 @@ from nnunet_assets.core.fold.commit import (
     scores_on_disk,
 )
 from nnunet_assets.core.fold.journal import Record, journal_path, write_records
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, scores_digest
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE, scores_digest
 from nnunet_assets_tests.builders import build_manifest, summary_entry, write_validation_summary
 
 DICES = {"a": 0.5, "b": 0.25, "c": float("nan")}

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.core.fold.case_results import LabelScore
 from nnunet_assets.core.fold.commit import FinishedFold, commit_fold
 from nnunet_assets.core.fold.fold_result import FoldResult, fold_result, read_fold_result
+from nnunet_assets.core.validation.case_results import LabelScore
 from nnunet_assets.errors import SummaryError
 from nnunet_assets_tests.builders import (
     INPUTS,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from nnunet_assets.core.fold.training_end import TrainingEnd
 from nnunet_assets.core.summary.aggregate_metrics import AggregateMetrics, numbered_metrics, training_metrics
+from nnunet_assets.core.training.training_end import TrainingEnd
 from nnunet_assets.errors import AmbiguousMetricError
 
 BOTH = (

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from nnunet_assets.core.fold.training_end import TrainingEnd
 from nnunet_assets.core.summary.fold_progress import FoldProgress
+from nnunet_assets.core.training.training_end import TrainingEnd
 
 ENDED = TrainingEnd()
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunet_assets.core.fold.case_results import LabelScore, read_case_results
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
+from nnunet_assets.core.validation.case_results import LabelScore, read_case_results
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE
 from nnunet_assets.nnunet.ensembles.ensembling_process import make_ensembles, mean_probabilities
 from nnunet_assets.nnunet.ensembles.ensembling_request import CaseToEnsemble, EnsemblingRequest, FoldToEnsemble
 from nnunet_assets_tests.nnunet_in_process import nnunet_in_process

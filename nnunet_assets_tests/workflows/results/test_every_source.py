@@ -26,8 +26,8 @@ from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_fold, read_committed
 from nnunet_assets.core.fold.fold_result import FoldResult
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records, write_records
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
 from nnunet_assets.core.summary.cv_groups import group_name
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE
 from nnunet_assets.errors import NnunetAssetsError, SummaryError
 from nnunet_assets.nnunet.adoption.adoption import adopt_fold
 from nnunet_assets.nnunet.results.own_folds import behind

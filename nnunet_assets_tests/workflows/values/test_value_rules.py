@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.core.fold.case_results import LabelScore
 from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.search.curves import Curve
 from nnunet_assets.core.search.report import SearchReport, TrialReport
 from nnunet_assets.core.search.trial_files import Trial
 from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.validation.case_results import LabelScore
 from nnunet_assets.nnunet.plans.plans import Plans
 from nnunet_assets.nnunet.raw.raw_record import RawRecord
 from nnunet_assets.workflows.values import value_rules

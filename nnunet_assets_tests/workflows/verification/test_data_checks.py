@@ -9,10 +9,10 @@ import pytest
 
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.fold.case_results import LabelScore
 from nnunet_assets.core.fold.commit import UNKNOWN, FoldInputs
 from nnunet_assets.core.fold.members import Member, members_to_json
 from nnunet_assets.core.progress import Silent
+from nnunet_assets.core.validation.case_results import LabelScore
 from nnunet_assets.core.verification.findings import Finding, Verdict
 from nnunet_assets.errors import DatasetError
 from nnunet_assets.nnunet.evaluation import rescoring

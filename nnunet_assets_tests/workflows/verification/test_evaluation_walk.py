@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.core.fold.case_results import LabelScore
 from nnunet_assets.core.progress import Silent
+from nnunet_assets.core.validation.case_results import LabelScore
 from nnunet_assets.core.verification.findings import Finding, Verdict
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.results.evaluate import evaluate, target_named

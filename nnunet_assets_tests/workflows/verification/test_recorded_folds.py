@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.verification.recorded_folds import RecordedFold, recorded_fold
 from nnunet_assets_tests.verification_builders import EXPERIMENT, WHOLE, finish_fold

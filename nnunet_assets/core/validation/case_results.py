@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.json_file import OTHER_FORM, parse_json, read_json_bytes
-from nnunet_assets.core.fold.score_digest import SUMMARY_FILE, file_name_of
+from nnunet_assets.core.validation.score_digest import SUMMARY_FILE, file_name_of
 from nnunet_assets.errors import SummaryError, first_offenders
 
 REMEDY = "Restore the file, or run the validation of this fold again."

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets.core.fold.case_results import LabelScore, read_case_results
+from nnunet_assets.core.validation.case_results import LabelScore, read_case_results
 from nnunet_assets.errors import SummaryError
 from nnunet_assets_tests.builders import summary_entry, write_validation_summary
 

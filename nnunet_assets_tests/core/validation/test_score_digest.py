@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnunet_assets.core.fold.score_digest import COUNTS, SCORES, file_name_of, scores_digest
+from nnunet_assets.core.validation.score_digest import COUNTS, SCORES, file_name_of, scores_digest
 
 NAN = float("nan")
 

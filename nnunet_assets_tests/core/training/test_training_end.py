@@ -2,7 +2,7 @@
 
 import pytest
 
-from nnunet_assets.core.fold.training_end import TrainingEnd, training_end
+from nnunet_assets.core.training.training_end import TrainingEnd, training_end
 
 
 def test_it_has_the_last_loss_and_the_moving_average_of_the_pseudo_dice() -> None:
