@@ -7,7 +7,7 @@ from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.declarations.config import ExperimentConfig
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 from nnunet_assets_tests.builders import INPUTS, build_fold_result
 
 DATASET = "Dataset001_Tiny"

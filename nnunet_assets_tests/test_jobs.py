@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 from nnunet_assets.jobs import build_jobs
 from nnunet_assets_tests.assets.graphs import declared, graph
 

@@ -23,16 +23,16 @@ from nnunet_assets.core.evaluation.gap import GAP_METRICS, find_gaps
 from nnunet_assets.core.fold.journal import read_records
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig
-from nnunet_assets.declarations.engine_config import ProjectEngine
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
-from nnunet_assets.declarations.found_ensembles_config import FoundEnsemblesConfig
 from nnunet_assets.declarations.named_experiment import experiment_named, folds_named
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.declarations.search_config import BudgetConfig, SearchConfig, SearchedConfig
-from nnunet_assets.declarations.splits_config import GroupsConfig, SplitsConfig
-from nnunet_assets.declarations.tracking_config import TrackingConfig
-from nnunet_assets.declarations.variant_config import VariantConfig
-from nnunet_assets.declarations.watch_config import WatchConfig
+from nnunet_assets.declarations.sections.engine_config import ProjectEngine
+from nnunet_assets.declarations.sections.found_ensembles_config import FoundEnsemblesConfig
+from nnunet_assets.declarations.sections.splits_config import GroupsConfig, SplitsConfig
+from nnunet_assets.declarations.sections.tracking_config import TrackingConfig
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.watch_config import WatchConfig
 from nnunet_assets.jobs import build_jobs
 from nnunet_assets.nnunet.training.journal_logger import JournalLogger
 from nnunet_assets.processes import variables

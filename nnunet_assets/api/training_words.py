@@ -99,7 +99,7 @@ def named_fold(
 ) -> "NamedFold":
     """Returns the fold that is named, with what of the words makes a variant of it or says how it is trained."""
     from nnunet_assets.declarations.named_fold import NamedFold
-    from nnunet_assets.declarations.variant_config import RESULT_OPTIONS
+    from nnunet_assets.declarations.sections.variant_config import RESULT_OPTIONS
 
     def given(*names: str) -> dict[str, Any]:
         found = {name: words.get(name) for name in names}

@@ -18,7 +18,6 @@ from nnunet_assets.core.splits.splits import MAX_FOLDS, SplitSettings
 from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.core.training.training_rules import contradictions
 from nnunet_assets.core.training.watch import Watch
-from nnunet_assets.declarations.engine_config import EngineConfig
 from nnunet_assets.declarations.fields import (
     Configuration,
     DatasetName,
@@ -28,13 +27,14 @@ from nnunet_assets.declarations.fields import (
     PlansName,
     TrainerName,
 )
-from nnunet_assets.declarations.found_ensembles_config import FoundEnsemblesConfig
-from nnunet_assets.declarations.registered import RegisteredDeclaration
-from nnunet_assets.declarations.splits_config import SplitsConfig
-from nnunet_assets.declarations.tracking_config import TrackingConfig
-from nnunet_assets.declarations.tunable_trainers import problem_with_choices
-from nnunet_assets.declarations.variant_config import VariantConfig
-from nnunet_assets.declarations.watch_config import WatchConfig
+from nnunet_assets.declarations.sections.engine_config import EngineConfig
+from nnunet_assets.declarations.sections.found_ensembles_config import FoundEnsemblesConfig
+from nnunet_assets.declarations.sections.registered import RegisteredDeclaration
+from nnunet_assets.declarations.sections.splits_config import SplitsConfig
+from nnunet_assets.declarations.sections.tracking_config import TrackingConfig
+from nnunet_assets.declarations.sections.tunable_trainers import problem_with_choices
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.watch_config import WatchConfig
 
 
 def _each_once(folds: list[int]) -> list[int]:

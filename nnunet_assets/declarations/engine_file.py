@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from nnunet_assets.declarations.config import ExperimentConfig
-from nnunet_assets.declarations.engine_config import EngineConfig, ProjectEngine
+from nnunet_assets.declarations.sections.engine_config import EngineConfig, ProjectEngine
 from nnunet_assets.declarations.yaml_files.documents import Declared, FileProblem
 from nnunet_assets.declarations.yaml_files.sentences import validation_problems
 from nnunet_assets.declarations.yaml_files.yaml_source import Problem, read_documents

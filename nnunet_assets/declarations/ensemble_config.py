@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.declarations.fields import Configuration, DatasetName, Device, Owners
-from nnunet_assets.declarations.registered import RegisteredDeclaration
+from nnunet_assets.declarations.sections.registered import RegisteredDeclaration
 
 
 def _two_or_more(members: list[str]) -> list[str]:

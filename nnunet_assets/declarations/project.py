@@ -12,7 +12,6 @@ from typing import Any
 
 from nnunet_assets.core.files.layout import DATASET_PATTERN, EXPERIMENTS_FOLDER, Experiment, fold_key
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.declarations.engine_config import EngineConfig, ProjectEngine
 from nnunet_assets.declarations.engine_file import engine_contradictions, engine_of, read_engine
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.rules.contradictions import contradictions, undeclared_sentence
@@ -21,6 +20,7 @@ from nnunet_assets.declarations.rules.planned import PlannedConfigurations
 from nnunet_assets.declarations.rules.searches import search_problems
 from nnunet_assets.declarations.rules.splitting import with_known_folds
 from nnunet_assets.declarations.search_config import SearchConfig, SearchedConfig
+from nnunet_assets.declarations.sections.engine_config import EngineConfig, ProjectEngine
 from nnunet_assets.declarations.yaml_files.documents import (
     ENSEMBLE_TYPE,
     EXPERIMENT_TYPE,

@@ -8,7 +8,6 @@ from pydantic import AfterValidator, Field, model_validator
 from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, NAME_PATTERN, Experiment, fold_key
 from nnunet_assets.core.search.space import Dimension, Kind, Space
 from nnunet_assets.declarations.config import ExperimentConfig
-from nnunet_assets.declarations.engine_config import EngineConfig
 from nnunet_assets.declarations.fields import (
     Configuration,
     DatasetName,
@@ -19,7 +18,8 @@ from nnunet_assets.declarations.fields import (
     TrainerName,
 )
 from nnunet_assets.declarations.made_experiment import experiment_of
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.engine_config import EngineConfig
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 
 LONGEST_NAME = 50
 """With the number of a trial it is the name of a variant."""

@@ -14,7 +14,7 @@ from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_fold
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 from nnunet_assets.tracking.store import destination
 from nnunet_assets_tests.assets.graphs import declared, graph, materialized
 from nnunet_assets_tests.builders import build_manifest

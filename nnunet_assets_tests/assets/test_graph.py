@@ -4,8 +4,8 @@ import dagster as dg
 import pytest
 
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.declarations.engine_config import EngineConfig
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.engine_config import EngineConfig
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 from nnunet_assets_tests.assets.graphs import declared, graph
 
 HIPPOCAMPUS = "Dataset004_Hippocampus"

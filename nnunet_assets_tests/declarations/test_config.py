@@ -9,7 +9,7 @@ import pytest
 from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.core.training.watch import Watch
 from nnunet_assets.declarations.config import ExperimentConfig
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 
 HIPPOCAMPUS = "Dataset004_Hippocampus"
 PROJECT = Path("/project")

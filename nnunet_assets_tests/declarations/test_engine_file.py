@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.core.training.resources import Resources
-from nnunet_assets.declarations.engine_config import OWN_OPTIONS, EngineConfig
 from nnunet_assets.declarations.engine_file import declared_engine
 from nnunet_assets.declarations.project import read_project
+from nnunet_assets.declarations.sections.engine_config import OWN_OPTIONS, EngineConfig
 from nnunet_assets.errors import ConfigError
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, errors_of, write_project
 

@@ -4,7 +4,7 @@ import pytest
 
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.repeats import sets_of_repeats
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 
 PLAIN = ExperimentConfig(dataset="Dataset004_Hippocampus", configuration="2d")
 

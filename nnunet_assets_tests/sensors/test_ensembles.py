@@ -11,8 +11,8 @@ from nnunet_assets.assets.graph import comparison_keys, ensemble_keys
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
-from nnunet_assets.declarations.found_ensembles_config import FoundEnsemblesConfig
 from nnunet_assets.declarations.project import Project
+from nnunet_assets.declarations.sections.found_ensembles_config import FoundEnsemblesConfig
 from nnunet_assets.resources.project_folder import REFRESH_TAG
 from nnunet_assets.sensors import build_ensemble_sensor, followers
 from nnunet_assets_tests.assets.graphs import declared, graph

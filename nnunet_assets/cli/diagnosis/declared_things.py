@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from nnunet_assets.cli.diagnosis.findings import Finding
 from nnunet_assets.declarations.absent import absent_choices, absent_data
 from nnunet_assets.declarations.project import Project
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 from nnunet_assets.declarations.yaml_files.documents import FileProblem
 from nnunet_assets.errors import did_you_mean
 from nnunet_assets.nnunet.trainer.trainer_names import trainer_names

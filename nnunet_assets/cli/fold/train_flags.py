@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunet_assets.declarations.named_fold import NamedFold
-from nnunet_assets.declarations.variant_config import RESULT_OPTIONS
+from nnunet_assets.declarations.sections.variant_config import RESULT_OPTIONS
 from nnunet_assets.workflows.fold.train import AskedNow
 
 

@@ -10,8 +10,8 @@ from nnunet_assets.cli.exit_codes import DONE, INCOMPLETE
 from nnunet_assets.cli.project_option import project_option
 from nnunet_assets.cli.tables import print_table
 from nnunet_assets.cli.terminal import TerminalProgress, console
-from nnunet_assets.declarations.found_ensembles_config import MOST_MEMBERS
 from nnunet_assets.declarations.project import read_project
+from nnunet_assets.declarations.sections.found_ensembles_config import MOST_MEMBERS
 from nnunet_assets.settings import project_settings
 from nnunet_assets.workflows.model.best_files import make_best_configuration
 

@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from nnunet_assets.core.dataset.configurations import unknown_configuration
 from nnunet_assets.core.search.space import Space
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.declarations.engine_config import EngineConfig
 from nnunet_assets.declarations.engine_file import ENGINE_FILE
 from nnunet_assets.declarations.rules.contradictions import undeclared_sentence
 from nnunet_assets.declarations.rules.planned import PlannedConfigurations
 from nnunet_assets.declarations.search_config import TAKEN, DimensionConfig, SearchConfig
-from nnunet_assets.declarations.tunable_trainers import TRAINERS, TunableChoices
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.engine_config import EngineConfig
+from nnunet_assets.declarations.sections.tunable_trainers import TRAINERS, TunableChoices
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 from nnunet_assets.declarations.yaml_files.documents import Declared, FileProblem
 from nnunet_assets.declarations.yaml_files.sentences import validation_problems
 from nnunet_assets.declarations.yaml_files.yaml_source import Location

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from nnunet_assets.core.files.layout import DATASET_PATTERN
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.fields import keys_of
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 from nnunet_assets.errors import did_you_mean
 
 _EXAMPLES = {

@@ -15,7 +15,7 @@ from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.splits.splits import SPLITS_FILE, OnNewCases
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
-from nnunet_assets.declarations.splits_config import SplitsConfig
+from nnunet_assets.declarations.sections.splits_config import SplitsConfig
 from nnunet_assets.errors import DamagedFileError, PlanningError
 from nnunet_assets.nnunet.plans.plans import Plans
 from nnunet_assets.nnunet.preparation.derived_plans import derived_plans, write_derived

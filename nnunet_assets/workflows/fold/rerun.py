@@ -18,7 +18,7 @@ from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.made_experiment import experiment_of
 from nnunet_assets.declarations.named_fold import NamedFold, dataset_named, fold_named
 from nnunet_assets.declarations.project import Project
-from nnunet_assets.declarations.variant_config import RESULT_OPTIONS, VariantConfig
+from nnunet_assets.declarations.sections.variant_config import RESULT_OPTIONS, VariantConfig
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.trainer.parameters import package_versions
 from nnunet_assets.processes.host_name import host_name

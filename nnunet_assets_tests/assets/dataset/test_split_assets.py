@@ -11,7 +11,7 @@ import pytest
 
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig
 from nnunet_assets.declarations.project import Project
-from nnunet_assets.declarations.splits_config import GroupsConfig, SplitsConfig
+from nnunet_assets.declarations.sections.splits_config import GroupsConfig, SplitsConfig
 from nnunet_assets_tests.assets.graphs import check, failure, graph, materialized, metadata, started
 from nnunet_assets_tests.intake_defects import voxels_of
 from nnunet_assets_tests.raw_builders import DATASET, tiny_label, write_tiny_dataset, write_volume

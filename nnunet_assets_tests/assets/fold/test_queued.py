@@ -4,7 +4,7 @@ import dagster as dg
 
 from nnunet_assets.assets.fold.queued import change_since_queued
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 from nnunet_assets_tests.assets.graphs import declared, graph
 
 STEP = "Dataset001_Tiny__short__nnUNetTrainer__nnUNetPlans__2d__fold_model"

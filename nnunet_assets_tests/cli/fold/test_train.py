@@ -20,7 +20,7 @@ from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.named_fold import NamedFold, chosen_experiment, undeclared_remark
 from nnunet_assets.declarations.project import Project
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.nnunet.preparation import planning

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from nnunet_assets.core.training.resources import Resources
-from nnunet_assets.declarations.engine_config import OWN_OPTIONS, EngineConfig
+from nnunet_assets.declarations.sections.engine_config import OWN_OPTIONS, EngineConfig
 from nnunet_assets.engines.job_queue import JobOrder
 from nnunet_assets.engines.job_script import job_script
 from nnunet_assets.engines.slurm_cluster.arguments import sbatch_arguments

@@ -232,7 +232,7 @@ def test_an_epoch_without_one_is_said_in_nnunets_log() -> None:
 def test_nnunets_trainer_has_what_is_bound_and_overridden() -> None:
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    from nnunet_assets.declarations.variant_config import RESULT_OPTIONS, SIZES, VariantConfig
+    from nnunet_assets.declarations.sections.variant_config import RESULT_OPTIONS, SIZES, VariantConfig
 
     bound = {"save_checkpoint", "train_step", "load_checkpoint", "run_training", "on_epoch_end", "on_train_start"}
     assert bound <= set(vars(nnUNetTrainer))

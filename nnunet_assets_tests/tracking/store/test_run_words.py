@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from nnunet_assets.declarations.config import ExperimentConfig
-from nnunet_assets.declarations.tracking_config import TrackingConfig
+from nnunet_assets.declarations.sections.tracking_config import TrackingConfig
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.run_words import NOTES, RunWords

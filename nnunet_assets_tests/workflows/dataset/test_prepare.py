@@ -17,8 +17,8 @@ from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig
 from nnunet_assets.declarations.project import Project
-from nnunet_assets.declarations.splits_config import GroupsConfig, SplitsConfig
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.splits_config import GroupsConfig, SplitsConfig
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 from nnunet_assets.errors import ConfigError, DatasetError, PlanningError
 from nnunet_assets.nnunet.importing import phantom
 from nnunet_assets.nnunet.prepared.prepared_dataset import PreparedDataset

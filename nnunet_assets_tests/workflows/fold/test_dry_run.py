@@ -18,7 +18,7 @@ from nnunet_assets.core.fold.validation_work import ValidationWork
 from nnunet_assets.core.text.amounts import bytes_text
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 from nnunet_assets.errors import ConfigError, DatasetError, DeviceError, FoldError
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.processes.fold_lock import fold_lease

@@ -23,7 +23,7 @@ from nnunet_assets.core.fold.journal import append_record, journal_path, read_re
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.trainer.parameters import package_versions
 from nnunet_assets.settings import Settings

@@ -13,7 +13,7 @@ from nnunet_assets.core.progress import SILENT
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.declarations.config import ExperimentConfig
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 from nnunet_assets.errors import ConfigError, FoldError
 from nnunet_assets.nnunet.folds.cascade import check_previous_stage
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs

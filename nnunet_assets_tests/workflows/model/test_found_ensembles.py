@@ -11,8 +11,8 @@ import pytest
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_fold, read_committed
 from nnunet_assets.core.progress import SILENT
-from nnunet_assets.declarations.found_ensembles_config import FoundEnsemblesConfig
 from nnunet_assets.declarations.project import Project, read_project
+from nnunet_assets.declarations.sections.found_ensembles_config import FoundEnsemblesConfig
 from nnunet_assets.errors import ConfigError, PredictionError
 from nnunet_assets.nnunet.ensembles import ensembling
 from nnunet_assets.nnunet.probabilities import probabilities

@@ -21,7 +21,7 @@ import pytest
 
 from nnunet_assets.core.registry.gate import RULES
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.registry.download import download_version
 from nnunet_assets.tracking.store.destination import Destination

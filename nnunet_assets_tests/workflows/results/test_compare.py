@@ -19,7 +19,7 @@ from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.reports.tables.case_table import write_case_table
 from nnunet_assets.tracking.assets.asset_run import TrackedRun

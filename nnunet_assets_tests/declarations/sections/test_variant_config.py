@@ -1,7 +1,7 @@
 """A variant's fields by kind: what goes to the trainer, what is an option, and what changes plans."""
 
 from nnunet_assets.core.dataset.plan_sizes import PlanSizes
-from nnunet_assets.declarations.variant_config import RESULT_OPTIONS, SIZES, VariantConfig
+from nnunet_assets.declarations.sections.variant_config import RESULT_OPTIONS, SIZES, VariantConfig
 
 
 def test_each_field_is_of_one_kind() -> None:

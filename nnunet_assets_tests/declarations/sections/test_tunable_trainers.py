@@ -7,12 +7,12 @@ from typing import Any, get_args
 import pytest
 
 from nnunet_assets.declarations.config import ExperimentConfig
-from nnunet_assets.declarations.tunable_trainers import TRAINERS, TunableChoices, problem_with_choices
-from nnunet_assets.declarations.variant_config import VariantConfig
+from nnunet_assets.declarations.sections.tunable_trainers import TRAINERS, TunableChoices, problem_with_choices
+from nnunet_assets.declarations.sections.variant_config import VariantConfig
 from nnunet_assets.nnunet.trainer.trainer_sources import found_trainers
 from nnunet_assets.processes.variables import EXTERNAL_TRAINERS, OWN_TRAINERS
 
-PAGE = Path(__file__).parents[2] / "docs" / "trainers.md"
+PAGE = Path(__file__).parents[3] / "docs" / "trainers.md"
 FIELDS: dict[str, Any] = {"dataset": "Dataset004_Hippocampus", "configuration": "2d"}
 
 

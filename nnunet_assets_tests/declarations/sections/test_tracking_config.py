@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from nnunet_assets.declarations.config import ExperimentConfig
-from nnunet_assets.declarations.tracking_config import TrackingConfig
+from nnunet_assets.declarations.sections.tracking_config import TrackingConfig
 
 
 def test_nothing_of_it_makes_a_fold_stale() -> None:
