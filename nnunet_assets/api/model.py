@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nnunet_assets.api.given import settings_of
+from nnunet_assets.api.training_words import Device
 from nnunet_assets.core.progress import LOGGED, Progress
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def predict(
     channels: Sequence[str] = (),
     overwrite: bool = False,
     previews: bool = True,
-    device: Literal["cuda", "cpu", "mps"] | None = None,
+    device: Device | None = None,
     n_gpus: int | None = None,
     project: Path | str | None = None,
     progress: Progress = LOGGED,

@@ -8,7 +8,7 @@ from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeansSummary
 from nnunet_assets.core.summary.label_summary import LabelSummary
 from nnunet_assets.tracking.assets.asset_run import AssetRun
-from nnunet_assets.tracking.runs.cross_validation_run import search_tags
+from nnunet_assets.tracking.runs.cross_validation_run import search_run_tags
 from nnunet_assets.tracking.runs.run_names import cross_validation_run_name, run_title, search_run_name
 from nnunet_assets.tracking.store import names
 
@@ -93,7 +93,7 @@ def search_run(search: Experiment, report: "SearchReport") -> AssetRun:
         report: What it is to show.
     """
     name = search.name_in_dataset
-    tags = search_tags(search, name)
+    tags = search_run_tags(search, name)
     identity = {key: tags.pop(key) for key in (names.RUN_TYPE, names.SEARCH)}
     best = report.best
     counts = {names.TRIALS_IN_STATE.replace("STATE", state): float(n) for state, n in report.counts().items()}

@@ -71,6 +71,8 @@ class FoldRun:
         made_of: Digest of the scores that the files were made of, of an adopted fold; None: not known.
         parent: Folder of the run that it is nested in, of a run of a script's own; None: it is in none.
         keeps_names: Whether series have the names of a script's own, and not those of the journal of a fold.
+        share_files: Of a script's run what its script said of files (`Destination`); None: as the project has it.
+        sends_files: As `share_files`.
     """
 
     tracking_uri: str
@@ -94,6 +96,8 @@ class FoldRun:
     made_of: str | None = None
     parent: str | None = None
     keeps_names: bool = False
+    share_files: bool | None = None
+    sends_files: bool | None = None
 
     @classmethod
     def load(cls, fold_folder: Path) -> "FoldRun | None":
@@ -121,6 +125,8 @@ class FoldRun:
             attempt=attempt,
             parent=self.parent,
             keeps_names=self.keeps_names,
+            share_files=self.share_files,
+            sends_files=self.sends_files,
         )
 
     def as_continued(self, known: "FoldRun") -> "FoldRun":

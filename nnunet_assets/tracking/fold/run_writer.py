@@ -111,7 +111,7 @@ class RunWriter:
         try:
             hidden = hides_places(self._destination, self._folder, self._pseudonyms) if self._pseudonyms else None
             if path.is_dir():
-                send_model(client, str(run.run_id), path)
+                send_model(client, str(run.run_id), path, path.relative_to(uploads_folder(self._folder)).as_posix())
                 return True
             with as_it_may_leave(path, hidden) as shown, without_credentials(shown) as file_to_send:
                 client.log_artifact(run.run_id, str(file_to_send), self._artifact_folder(path))
@@ -158,6 +158,8 @@ class RunWriter:
         from mlflow.entities import Param, RunTag
 
         params, tags = params_of(record), tags_of(record)
+        if not run.keeps_names:  # what a script calls its optimizer is no part of nnU-Net's trainer
+            tags = {**names.search_tags(params), **tags}
         if self._pseudonyms:
             params, tags = self._pseudonyms.hidden(params), self._pseudonyms.hidden(tags)
         write_json_atomically(params_path(self._folder), params)

@@ -15,18 +15,24 @@ def registered_as(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.registered")
 
 
-def send_model(client: "MlflowClient", run_id: str, folder: Path) -> None:
-    """Uploads the folder under its own name, and registers it where that is asked for; a second call makes no second.
+def send_model(client: "MlflowClient", run_id: str, folder: Path, place: str) -> None:
+    """Uploads the folder, and registers it where that is asked for; a second call makes no second version.
+
+    Args:
+        client: Of the server.
+        run_id: Of the run.
+        folder: The saved model.
+        place: Where it comes to lie among the run's artifacts.
 
     Raises:
         Exception: Whatever MLflow raises.
     """
-    client.log_artifacts(run_id, str(folder), folder.name)
+    client.log_artifacts(run_id, str(folder), place)
     try:
         name = registered_as(folder).read_text(encoding="utf-8")
     except FileNotFoundError:
         return
-    source = f"{client.get_run(run_id).info.artifact_uri}/{folder.name}"
+    source = f"{client.get_run(run_id).info.artifact_uri}/{place}"
     _make_model(client, name)
     query = f"name = '{name.replace(chr(39), '')}'"
     if not any(version.source == source for version in client.search_model_versions(query)):

@@ -38,7 +38,13 @@ class RunTracker(FoldTracker):
         parent: Path | None,
     ) -> None:
         super().__init__(destination, experiment_name=experiment_name, fold_folder=folder, tags=tags, run_name=run_name)
-        self._sender.run = replace(self._sender.run, parent=str(parent) if parent else None, keeps_names=True)
+        self._sender.run = replace(
+            self._sender.run,
+            parent=str(parent) if parent else None,
+            keeps_names=True,
+            share_files=destination.share_files,
+            sends_files=destination.sends_files,
+        )
 
     @property
     def run_id(self) -> str | None:
@@ -120,13 +126,13 @@ class Spool:
         place.parent.mkdir(parents=True, exist_ok=True)
         return place
 
-    def add_file(self, place: Path) -> None:
-        """Has what lies at a place from `place_for` uploaded.
+    def add_files(self, *places: Path) -> None:
+        """Has what lies at places from `place_for` uploaded.
 
         Raises:
             OSError: The disk refuses it.
         """
-        self._start({"files": [str(place.relative_to(self.folder))]})
+        self._start({"files": [str(place.relative_to(self.folder)) for place in places]})
 
     def release(self) -> None:
         """Says that the script is done with it."""
@@ -166,15 +172,24 @@ def end_killed(folder: Path) -> None:
 
 
 def own_destination(folder: Path, destination: Destination) -> Destination:
-    """Returns where the run of a folder goes: a script may have named another server than the project's."""
+    """Returns where the run of a folder goes: a script may have named another server, and said what of files."""
     known = FoldRun.load(folder)
-    if known is None or known.tracking_uri == redacted(destination.tracking_uri):
+    if known is None:
         return destination
-    return replace(destination, tracking_uri=known.tracking_uri)
+    said = {"share_files": known.share_files, "sends_files": known.sends_files}
+    there = replace(destination, **{name: value for name, value in said.items() if value is not None})
+    if known.tracking_uri == redacted(destination.tracking_uri):
+        return there
+    return replace(there, tracking_uri=known.tracking_uri, ui=None)
 
 
-def remove_sent(folder: Path) -> None:
-    """Removes the folder of a run that MLflow has whole, unless a run that is nested in it still needs it."""
+def remove_sent(folder: Path, destination: Destination) -> None:
+    """Removes the folder of a run that MLflow has whole.
+
+    It stays where a run that is nested in it still needs it, and where it has files that do not go to the destination.
+    """
+    if not destination.takes_files and uploads_folder(folder).exists():
+        return
     needed = [FoldRun.load(other) for other in sorted(folder.parent.glob("*")) if other != folder]
     if not any(run is not None and run.parent == str(folder) for run in needed):
         shutil.rmtree(folder, ignore_errors=True)

@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
@@ -44,7 +44,6 @@ class _OpenRun:
 
     spool: Spool
     sender: RunTracker
-    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def _never_raises(
@@ -143,7 +142,7 @@ class Tracker:
         )
         spool.begin()
         sender.__enter__()
-        self._open.append(_OpenRun(spool, sender, all_tags))
+        self._open.append(_OpenRun(spool, sender))
 
     @_never_raises
     def log_config(self, config: Mapping[str, Any]) -> None:
@@ -179,12 +178,14 @@ class Tracker:
         spool, source = self._innermost().spool, Path(file)
         if not source.exists():
             raise FileNotFoundError(f"{source} is not there.")
+        places = []
         for one in sorted(source.rglob("*")) if source.is_dir() else [source]:
             if one.is_file():
                 below = one.relative_to(source.parent).parent.as_posix()
-                place = spool.place_for(one.name, f"{artifact_path or '.'}/{below}")
-                shutil.copyfile(one, place)
-                spool.add_file(place)
+                places.append(spool.place_for(one.name, f"{artifact_path or '.'}/{below}"))
+                shutil.copyfile(one, places[-1])
+        if places:
+            spool.add_files(*places)
 
     @_never_raises
     def log_figure(self, figure: Any, artifact_file: str) -> None:
@@ -204,7 +205,7 @@ class Tracker:
             figure.write_image(str(place))
         else:
             figure.save(place)
-        spool.add_file(place)
+        spool.add_files(place)
 
     @_never_raises
     def log_model(self, model: Any, name: str = "model", *, registered_model_name: str | None = None) -> None:
@@ -218,7 +219,7 @@ class Tracker:
         spool = self._innermost().spool
         place = spool.place_for(name)
         save_model(model, place, registered_model_name)
-        spool.add_file(place)
+        spool.add_files(place)
 
     def end_run(self, status: Status = "FINISHED", *, timeout_seconds: float = END_SECONDS) -> None:
         """Ends the innermost run that is open, and sends what waits; a nested one in the background.
@@ -232,7 +233,7 @@ class Tracker:
     @property
     def run_id(self) -> str | None:
         """Of the innermost run that is open, else of the last one; None: MLflow has not given one so far."""
-        return (self._open[-1].sender.run_id if self._open else None) or self._run_id
+        return self._open[-1].sender.run_id if self._open else self._run_id
 
     def get_run_url(self, timeout_seconds: float = END_SECONDS) -> str | None:
         """Returns the link to the page of the innermost run that is open, else of the last one.
@@ -284,7 +285,7 @@ class Tracker:
                 self._note(report.problem + ("" if report.is_done else " `nnunet-assets sync` sends what waits."))
         # Those that are nested first: while they wait, they need the others.
         for run in [run for run in self._ended if run.sender.is_done]:
-            remove_sent(run.spool.folder)
+            remove_sent(run.spool.folder, self._destination)
         self._ended.clear()
 
     def _end_all(self, status: Status) -> None:

@@ -67,6 +67,5 @@ def params_of(start: Record) -> dict[str, object]:
 
 
 def tags_of(start: Record) -> dict[str, str]:
-    """Returns a start record's tags as MLflow takes them, and those that its parameters give."""
-    given = {names.escaped(key): str(value) for key, value in masked(start.values.get("tags") or {}).items()}
-    return {**names.search_tags(params_of(start)), **given}
+    """Returns a start record's own tags as MLflow takes them."""
+    return {names.escaped(key): str(value) for key, value in masked(start.values.get("tags") or {}).items()}

@@ -52,7 +52,7 @@ def parent_of_fold(client: "MlflowClient", experiment_id: str, tags: Mapping[str
         return None
     search = tags.get(names.SEARCH)
     if search:
-        name, wanted = search_run_name(search), search_tags(experiment, search)
+        name, wanted = search_run_name(search), search_run_tags(experiment, search)
         identity = {key: wanted[key] for key in (names.RUN_TYPE, names.SEARCH)}
     else:
         name, wanted = cross_validation_run_name(experiment), names.experiment_tags(experiment, "cv_summary")
@@ -65,7 +65,7 @@ def parent_of_fold(client: "MlflowClient", experiment_id: str, tags: Mapping[str
     return found
 
 
-def search_tags(experiment: Experiment, search: str) -> dict[str, str]:
+def search_run_tags(experiment: Experiment, search: str) -> dict[str, str]:
     """Returns the tags of the run of a search, below which the folds of its trials lie.
 
     Args:

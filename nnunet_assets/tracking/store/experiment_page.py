@@ -8,10 +8,10 @@ import json
 from collections.abc import Mapping
 
 from nnunet_assets.tracking.store import names
+from nnunet_assets.tracking.store.run_words import NOTES as DESCRIPTION
 
 KIND, KIND_OF_TRAININGS = "mlflow.experimentKind", "custom_model_development"
 """Without it MLflow takes an experiment for one with language models: token usage, and costs of "$0.00"."""
-DESCRIPTION = "mlflow.note.content"
 VIEW_KEY = "nnunet_assets"
 VIEW = f"mlflow.sharedViewState.{VIEW_KEY}"
 """One of the experiment's saved views, whose content MLflow keeps as JSON in JSON."""

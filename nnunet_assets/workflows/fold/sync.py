@@ -61,22 +61,39 @@ def sync(
         return _send(destination, settings, [_checked(fold) for fold in folds], timeout_seconds)
     until = time.monotonic() + timeout_seconds
     report = _send(destination, settings, list(tracked_folders(settings)), timeout_seconds)
-    own = _own_runs(destination, settings, until) if report.problem is None else {}
-    return replace(report, folds={**report.folds, **own})
+    return replace(report, folds={**report.folds, **_own_runs(destination, settings, until)})
 
 
 def _own_runs(destination: Destination, settings: Settings, until: float) -> dict[Path, TrackingReport]:
-    """Sends what scripts of the project's left on their spool; what MLflow then has whole is removed."""
-    reports = {}
+    """Sends what scripts of the project's left on their spool; what MLflow then has whole is removed.
+
+    A server that does not answer is asked once, and keeps nobody waiting who goes to another one.
+    """
+    reports: dict[Path, TrackingReport] = {}
+    problems: dict[str, str | None] = {}
     for folder in own_run_folders(settings.data):
         end_killed(folder)
-        left = max(0.0, until - time.monotonic())
-        report = send_waiting(own_destination(folder, destination), folder, timeout_seconds=left)
-        reports[folder] = report
+        there = own_destination(folder, destination)
+        reports[folder] = known_report(there, folder)
+        if not reports[folder].is_done:
+            if there.tracking_uri not in problems:
+                problems[there.tracking_uri] = _problem_of(there)
+            if problem := problems[there.tracking_uri]:
+                reports[folder] = replace(reports[folder], problem=problem)
+                continue
+            reports[folder] = send_waiting(there, folder, timeout_seconds=max(0.0, until - time.monotonic()))
         ended = (known := FoldRun.load(folder)) is not None and known.ending is not None
-        if report.is_done and ended:
-            remove_sent(folder)
+        if reports[folder].is_done and ended:
+            remove_sent(folder, there)
     return reports
+
+
+def _problem_of(destination: Destination) -> str | None:
+    try:
+        probe(destination)
+    except TrackingError as error:
+        return str(error)
+    return None
 
 
 def tracked_folders(settings: Settings) -> Iterator[Path]:
@@ -112,11 +129,9 @@ def _send(destination: Destination, settings: Settings, folders: Sequence[Path],
     others = [folder for folder in folders if folder not in waiting and folder.parent.name != SUPERSEDED]
     if not waiting and not others:
         return SyncReport(reports)
-    try:
-        # Else a server that is down would be waited for at every fold.
-        probe(destination)
-    except TrackingError as error:
-        return SyncReport(reports, str(error) if waiting else None)
+    # Else a server that is down would be waited for at every fold.
+    if problem := _problem_of(destination):
+        return SyncReport(reports, problem if waiting else None)
     for folder in [*waiting, *others]:
         left = until - time.monotonic()
         if left <= 0 and folder in others:

@@ -29,7 +29,7 @@ def newest_version(project: Path, key: Sequence[str], destination: Destination) 
     else:
         name, members = _of_experiment(declared, Experiment.of_key_prefix(key[:-1]))
     if not name:
-        raise ConfigError(f"{'/'.join(key)}: its declaration asks for no registered model (registered_as).")
+        raise ConfigError(f"{'/'.join(key)}: its declaration asks for no registered model. Add `register: NAME` to it.")
     # Several experiments may be registered under one name.
     versions = [
         one
@@ -44,8 +44,6 @@ def newest_version(project: Path, key: Sequence[str], destination: Destination) 
 def _of_experiment(project: Project, experiment: Experiment) -> tuple[str | None, set[str]]:
     """Returns the name under which it is registered, and the experiments that predict in it."""
     members = project.members.get(experiment, (experiment,))
-    names = [
-        *(one.registered_as for one in project.experiments if one.identity == experiment),
-        *(one.registered_as for one in project.ensembles if one.identity == experiment),
-    ]
-    return next(iter(names), None), {"/".join(one.key_prefix) for one in members}
+    declared = (*project.experiments, *project.ensembles)
+    name = next((one.registered_as for one in declared if one.identity == experiment), None)
+    return name, {"/".join(one.key_prefix) for one in members}

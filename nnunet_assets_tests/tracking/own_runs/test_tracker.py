@@ -11,6 +11,7 @@ import pytest
 import nnunet_assets
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.own_runs.spool import FOLDER
+from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.fold.sync import sync
@@ -55,6 +56,8 @@ def test_all_that_is_logged_is_in_the_run(with_store: Settings, runs: Any, tmp_p
     with ours.start_run(tags={"trial": 1}):  # type: ignore[dict-item]
         ours.log_config({"model": {"depth": 5, "path": Path("x")}, "lr": 1e-3})
         ours.log_config({"model": {"width": 8}})
+        # Words that a fold has too, where they mean something else.
+        ours.log_config({"optimizer": "adam", "device": "cuda", "augmentation": True, "options": [1]})
         for step in range(3):
             ours.log_metric("train/loss/dice", 1 / (step + 1), step=step)
         ours.log_metrics({"score": 2, "odd[name]": 0.5}, step=7)
@@ -64,7 +67,9 @@ def test_all_that_is_logged_is_in_the_run(with_store: Settings, runs: Any, tmp_p
         ours.set_tags({"stage": "late"})
     (run,) = runs().values()
     assert (run.info.run_name, run.info.status) == ("baseline", "FINISHED")
-    assert run.data.params == {"model/depth": "5", "model/path": "x", "model/width": "8", "lr": "0.001"}
+    named = {"optimizer": "adam", "device": "cuda", "augmentation": "True", "options": "[1]"}
+    assert run.data.params == {"model/depth": "5", "model/path": "x", "model/width": "8", "lr": "0.001", **named}
+    assert [tag for tag in run.data.tags if tag in (names.OPTIMIZER, names.DEVICE, names.AUGMENTATION)] == []
     assert run.data.metrics == {"train/loss/dice": 1 / 3, "score": 2.0, "odd_x5b_name_x5d_": 0.5}
     assert {"approach": "a", "trial": "1", "stage": "late"}.items() <= run.data.tags.items()
     history = runs.client.get_metric_history(run.info.run_id, "train/loss/dice")
@@ -117,13 +122,13 @@ def test_a_model_is_registered_once_and_loads_by_its_name(with_store: Settings, 
     (tmp_path / "saved").mkdir()
     (tmp_path / "saved" / "MLmodel").write_text("flavors: {}\n")
     with tracker(with_store) as ours:
-        ours.log_model(tmp_path / "saved", "final_model", registered_model_name="ECG")
+        ours.log_model(tmp_path / "saved", "models/final_model", registered_model_name="ECG")
         ours.log_model(object(), "odd")
     (run,) = runs().values()
-    assert (with_store.artifacts / run.info.run_id / "artifacts/final_model/MLmodel").is_file()
+    assert (with_store.artifacts / run.info.run_id / "artifacts/models/final_model/MLmodel").is_file()
     (version,) = runs.client.search_model_versions("name = 'ECG'")
     assert (str(version.version), version.run_id) == ("1", run.info.run_id)
-    assert version.source.endswith("/final_model")
+    assert version.source.endswith("/models/final_model")
     (problem,) = ours.problems
     assert problem.startswith("log_model did not work (TypeError): object is no model that can be logged")
 
@@ -205,6 +210,11 @@ def test_where_tracking_is_off_nothing_is_kept(
     (run,) = runs().values()
     assert not (with_store.artifacts / run.info.run_id / "artifacts" / "loss.png").exists()
     assert "loss.png stays here" in ours.problems[0]
+    (spool,) = left(with_store)
+    assert [path.read_bytes() for path in spool.rglob("loss.png")] == [b"PNG"]
+    monkeypatch.delenv("NNUNET_TRACKER_LOG_ARTIFACTS")
+    sync(with_store, Destination.of(with_store))  # what the script was told of files holds for what is sent later
+    assert left(with_store) == [spool]
 
 
 def test_nothing_that_is_given_breaks_a_script(with_store: Settings, caplog: pytest.LogCaptureFixture) -> None:
