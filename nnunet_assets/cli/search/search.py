@@ -76,9 +76,10 @@ def status(name: str, project: Path, as_json: bool) -> int:
 
     declared, settings = read_project(project), project_settings(project)
     config = search_named(declared, name)
-    _show(search_status(settings, config), as_json=as_json)
+    report = search_status(settings, config)
+    _show(report, as_json=as_json)
     if not as_json:
-        for scores in adopted_scores(settings, declared, config):
+        for scores in adopted_scores(settings, declared, config, len(report.trials)):
             click.echo(str(scores))
     return DONE
 
@@ -114,9 +115,7 @@ def _show(report: "SearchReport", *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.to_json(), indent=2, allow_nan=False))
         return
-    ranked = report.ranked
-    others = [one for one in report.trials if one not in ranked]
-    rows = [{key: _cell(value) for key, value in row(one, report.settings).items()} for one in [*ranked, *others]]
+    rows = [{key: _cell(value) for key, value in row(one, report.settings).items()} for one in report.in_order]
     terminal = console()
     print_table(terminal, rows, ["trial"], report.title)
     terminal.print(report.headline(), soft_wrap=True)

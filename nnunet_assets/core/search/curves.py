@@ -4,7 +4,7 @@ The score is nnU-Net's moving average of the pseudo Dice, an estimate on random 
 result: that is the Dice of whole cases.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class Curve:
     @property
     def last(self) -> tuple[int, float] | None:
         """The last score, with after how many epochs it was reached; None: there is none."""
-        return next(iter(sorted(self.scores.items(), reverse=True)), None)
+        return max(self.scores.items(), default=None)
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -59,12 +59,3 @@ class Curve:
 def best_first(curves: Mapping[int, Curve]) -> list[int]:
     """Returns the numbers of trials, the best one first; of two that are equal the one that began first."""
     return sorted(curves, key=lambda number: (*curves[number].rank, number))
-
-
-def best_so_far(scores: Sequence[float | None]) -> list[float | None]:
-    """Returns the best of the scores up to each; None before the first one."""
-    best: list[float | None] = []
-    for score in scores:
-        before = best[-1] if best else None
-        best.append(score if before is None else before if score is None else max(before, score))
-    return best

@@ -71,6 +71,12 @@ class SearchReport:
         return [by_number[number] for number in best_first(curves)]
 
     @property
+    def in_order(self) -> list[TrialReport]:
+        """All trials: the ranked ones, and those that have no rank after them."""
+        ranked = self.ranked
+        return [*ranked, *(one for one in self.trials if one not in ranked)]
+
+    @property
     def best(self) -> TrialReport | None:
         """The best trial; None: none has a score."""
         return next(iter(self.ranked), None)

@@ -41,6 +41,8 @@ class Dimension:
         """All that it may be, in order; None: more than can be counted."""
         if self.kind == "choice":
             return self.choices
+        if self.low == self.high:
+            return (self.ends[0],)
         return range(int(self.low), int(self.high) + 1) if self.kind in WHOLE_NUMBERS else None
 
     @property
@@ -54,7 +56,9 @@ class Dimension:
         """Says whether it may be this."""
         if self.kind == "choice":
             return any(_is_same(value, choice) for choice in self.choices)
-        return isinstance(value, int | float) and self.low <= value <= self.high
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return self.low <= value <= self.high and (self.kind not in WHOLE_NUMBERS or value == int(value))
 
     def is_part_of(self, point: Mapping[str, Any]) -> bool:
         """Says whether its conditions hold for what a point has so far."""

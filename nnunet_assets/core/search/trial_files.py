@@ -76,11 +76,6 @@ class SearchRecord:
         others = [one for one in self.trials if one.number != trial.number]
         return replace(self, trials=tuple(sorted([*others, trial], key=lambda one: one.number)))
 
-    def counts(self) -> dict[str, int]:
-        """Returns how many trials are in each state, those of none left out."""
-        states = [trial.state for trial in self.trials]
-        return {state: states.count(state) for state in ("begun", "finished", "stopped", "failed") if state in states}
-
 
 def search_folder(roots: Roots, dataset: str, name: str) -> Path:
     """Returns where a search's record, table and page lie."""

@@ -51,15 +51,15 @@ def tell_of_broken_batches(trainer: NnunetTrainer, progress: Progress) -> None:
             outputs.is_wanted = True
             try:
                 output = step(batch)
-                if n_told < MOST_TOLD and not math.isfinite(output["loss"]):
-                    n_told += 1
-                    last = " No further one is told of." if n_told == MOST_TOLD else ""
-                    progress.warn(f"{_broken(trainer, batch, outputs.last, place(number))}{last}")
             except (IndexError, RuntimeError, ValueError) as error:
                 _refuse_bad_labels(trainer, batch, place(number), error)
                 raise
             finally:
-                outputs.is_wanted, outputs.last = False, None
+                outputs.is_wanted, last_output, outputs.last = False, outputs.last, None
+            if n_told < MOST_TOLD and not math.isfinite(output.get("loss", 0.0)):
+                n_told += 1
+                last = " No further one is told of." if n_told == MOST_TOLD else ""
+                progress.warn(f"{_broken(trainer, batch, last_output, place(number))}{last}")
             return output
 
         return take
@@ -97,15 +97,24 @@ class _Outputs:
 
 
 def _broken(trainer: NnunetTrainer, batch: Batch, output: Any, where: str) -> str:
-    """Returns the sentence about a batch whose loss is no number."""
+    """Returns the sentence about a batch whose loss is no number; of a batch or a network of another form a short one.
+
+    It is only told: a training that nnU-Net goes on with goes on.
+    """
+    try:
+        return f"The loss of {where} is not a number: {_why(trainer, batch, output)}."
+    except Exception:  # noqa: BLE001 (a network or a loader of somebody's own)
+        return f"The loss of {where} is not a number."
+
+
+def _why(trainer: NnunetTrainer, batch: Batch, output: Any) -> str:
     cases = cases_of(batch)
     found = [
         *_patches(cases, _not_finite(batch["data"]), "intensities that are no numbers"),
         *_bad_labels(trainer, batch),
         *(_patches(cases, _not_finite(_first(output)), "an output that is no number") if output is not None else ()),
     ]
-    why = first_offenders(found) if found else f"patches of {first_offenders(cases)}, all with finite outputs"
-    return f"The loss of {where} is not a number: {why}."
+    return first_offenders(found) if found else f"patches of {first_offenders(cases)}, all with finite outputs"
 
 
 def _refuse_bad_labels(trainer: NnunetTrainer, batch: Batch, where: str, error: Exception) -> None:

@@ -25,15 +25,13 @@ def search_page(
         adopted: What experiments that are its trials score, each in a sentence.
         places: Folders whose place is not to be on the page.
     """
-    ranked = report.ranked
-    others = [one for one in report.trials if one not in ranked]
     page = {
         "title": report.title,
         "headline": report.headline(),
         "space": space,
         "fold": report.fold,
         "tiles": _tiles(report),
-        "trials": [_row(one, report.settings) for one in [*ranked, *others]],
+        "trials": [_row(one, report.settings) for one in report.in_order],
         "adopted": adopted,
         "figures": [{"caption": one.caption, "source": data_uri(one.content, one.kind)} for one in figures],
         "failures": [f"Trial {one.trial.number}: {one.trial.problem}" for one in report.trials if one.trial.problem],

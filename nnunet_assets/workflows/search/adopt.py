@@ -102,13 +102,18 @@ def adopt_trial(settings: Settings, project: Project, config: SearchConfig, numb
     return AdoptedTrial(found, report, chosen, file)
 
 
-def adopted_scores(settings: Settings, project: Project, config: SearchConfig) -> list[AdoptedScores]:
+def adopted_scores(settings: Settings, project: Project, config: SearchConfig, n_trials: int) -> list[AdoptedScores]:
     """Returns what the experiments score that are trials of a search; nothing of those without a finished fold.
+
+    Args:
+        settings: Of the project.
+        project: What it declares.
+        config: The search.
+        n_trials: How many it has tried, among which they were chosen.
 
     Raises:
         SummaryError: As `summarize`.
     """
-    n_trials = len(search_status(settings, config).trials)
     found = []
     for experiment in project.experiments_of(config.of.dataset):
         name = experiment.variant.name if experiment.variant else ""

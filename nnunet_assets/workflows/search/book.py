@@ -44,6 +44,12 @@ class Book:
             raise SearchError(f"{config.title} was not begun: {self.folder} holds no record of it.")
         self.record: SearchRecord = record
 
+    @property
+    def n_to_run(self) -> int:
+        """How many trials are still to be trained, at most."""
+        n_ended = sum(not trial.goes_on for trial in self.record.trials)
+        return max(0, self.config.n_trials - n_ended)
+
     def begin(self, point: Mapping[str, Any]) -> Trial:
         """Returns a new trial, which is on the disk then."""
         trial = Trial(len(self.record.trials), point, now_ms())

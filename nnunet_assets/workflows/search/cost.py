@@ -8,6 +8,7 @@ from statistics import median
 
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.search.space import rungs
+from nnunet_assets.declarations.engine_file import declared_engine
 from nnunet_assets.declarations.search_config import SearchConfig
 from nnunet_assets.settings import Settings
 
@@ -84,7 +85,7 @@ def search_cost(settings: Settings, config: SearchConfig) -> SearchCost:
     budget, space = config.budget, config.declared_space
     stops = rungs(budget.min_epochs, budget.max_epochs, budget.reduction) if budget.min_epochs else []
     seconds = [*_epoch_seconds(settings, config)]
-    given = config.each.gpus if config.each and config.each.gpus is not None else None
+    given = declared_engine(settings.project, config.trial(0, {})).gpus
     return SearchCost(
         n_points=space.n_points,
         n_trials=config.n_trials,

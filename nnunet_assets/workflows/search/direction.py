@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from nnunet_assets.core.files.atomic_files import write_atomically
-from nnunet_assets.core.search.trial_files import OF_THE_POINT, STOP_FILE, Trial
+from nnunet_assets.core.search.trial_files import STOP_FILE, Trial
 from nnunet_assets.workflows.search.book import Book
 from nnunet_assets.workflows.search.sampling import next_point
 
@@ -39,12 +39,6 @@ class Direction:
         self._curves = book.curves()
         self._seconds = sum(curve.seconds for curve in self._curves.values())
         self._seen = {number: curve.n_epochs for number, curve in self._curves.items()}
-
-    @property
-    def n_to_run(self) -> int:
-        """How many trials are still to be trained, at most."""
-        n_ended = sum(not trial.goes_on for trial in self.book.record.trials)
-        return max(0, self.book.config.n_trials - n_ended)
 
     def next_trial(self, tune_id: str) -> Trial | None:
         """Returns the trial that begins or goes on as Tune's of that id; None: there is none any more."""
@@ -135,7 +129,7 @@ class Direction:
     def _stop_where_all_fail(self) -> None:
         ended = [trial for trial in self.book.record.trials if trial.state != "begun"]
         failures = {trial.failure for trial in ended}
-        if len(ended) >= MOST_ALIKE and failures == {"bad_input"} and "bad_input" in OF_THE_POINT:
+        if len(ended) >= MOST_ALIKE and failures == {"bad_input"}:
             self.stop(f"each of the first {len(ended)} trials was given something wrong: {ended[-1].problem}")
 
 

@@ -21,6 +21,7 @@ def importance(space: Space, report: SearchReport) -> dict[str, float]:
     scored = [one for one in report.trials if at in one.curve.scores and space.holds(one.trial.point)]
     if len(scored) < FEWEST or not always:
         return {}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     study.add_trials(
         [

@@ -19,6 +19,7 @@ from nnunet_assets.core.search.trial_files import (
     search_folder,
     write_record,
 )
+from nnunet_assets.declarations.engine_file import declared_engine
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.declarations.search_config import SearchConfig
 from nnunet_assets.errors import ConfigError, SearchError, did_you_mean
@@ -27,12 +28,11 @@ from nnunet_assets.processes.exit_codes import FailureClass
 from nnunet_assets.processes.supervisor import Cure, run_with_restarts
 from nnunet_assets.processes.variables import FOLDS_AT_ONCE_VARIABLE
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.fold.chosen_engine import chosen_engine
 from nnunet_assets.workflows.fold.start import prepared_request
 from nnunet_assets.workflows.fold.train import AskedNow
 from nnunet_assets.workflows.search.book import Book
 from nnunet_assets.workflows.search.cost import missing_packages, search_cost
-from nnunet_assets.workflows.search.direction import Direction, stop_reason
+from nnunet_assets.workflows.search.direction import stop_reason
 from nnunet_assets.workflows.search.tune_driver import RAY_VARIABLES, DriverRequest
 
 DRIVER_MODULE = "nnunet_assets.workflows.search.tune_driver"
@@ -60,7 +60,7 @@ class SearchEnd:
     @property
     def is_complete(self) -> bool:
         """Whether every trial has ended."""
-        return Direction(self.book).n_to_run == 0
+        return self.book.n_to_run == 0
 
 
 def search_named(project: Project, name: str) -> SearchConfig:
@@ -122,26 +122,20 @@ def run_search(
         if record != read_record(folder):
             write_record(folder, record)
         (folder / STOP_FILE).unlink(missing_ok=True)
-        if Direction(Book(config, settings.roots)).n_to_run:
+        if Book(config, settings.roots).n_to_run:
             _drive(settings, config, folder, progress, is_tracked=is_tracked, environment=environment)
         book = Book(config, settings.roots)
         return SearchEnd(config, book, stop_reason(book))
 
 
 def _check_cluster(settings: Settings, config: SearchConfig) -> None:
-    engine = chosen_engine(settings, config.trial(0, {}))
-    if engine.name == "ray" and not (settings.variables.get("RAY_ADDRESS") or _address(settings, config)):
+    declared = declared_engine(settings.project, config.trial(0, {}))
+    is_named = settings.variables.get("RAY_ADDRESS") or declared.address not in (None, "auto")
+    if declared.chosen == "ray" and not is_named:
         raise ConfigError(
             f"{config.title}: its trials train in tasks of a Ray cluster, and the search has a Ray of its own beside "
             "them: say which cluster is meant, by `address` in engine.yaml or `each`, or by RAY_ADDRESS."
         )
-
-
-def _address(settings: Settings, config: SearchConfig) -> str | None:
-    from nnunet_assets.declarations.engine_file import declared_engine
-
-    address = declared_engine(settings.project, config.trial(0, {})).address
-    return None if address == "auto" else address
 
 
 def _begun(
@@ -279,15 +273,14 @@ class TrialLines:
         if time.monotonic() < self._next_look and not at_once:
             return
         self._next_look = time.monotonic() + LOOK_SECONDS
-        book = Book(self._config, self._settings.roots)
-        curves = book.curves()
+        book, budget, n_done = Book(self._config, self._settings.roots), self._config.budget, 0
         for trial in book.record.trials:
-            if self._seen.get(trial.number) == trial.state:
-                continue
-            self._seen[trial.number] = trial.state
-            self._progress.relay(f"Trial {trial.number} {trial_in_words(trial, curves[trial.number])}")
-        ended = {trial.number for trial in book.record.trials if not trial.goes_on}
-        budget = self._config.budget
-        # What stopped trials do not need any more counts as done.
-        n_done = sum(budget.max_epochs if number in ended else curve.n_epochs for number, curve in curves.items())
+            is_new = self._seen.get(trial.number) != trial.state
+            # Of what has ended and was told nothing is read again: journals are long.
+            curve = book.curve(trial.number) if is_new or trial.goes_on else Curve()
+            if is_new:
+                self._seen[trial.number] = trial.state
+                self._progress.relay(f"Trial {trial.number} {trial_in_words(trial, curve)}")
+            # What stopped trials do not need any more counts as done.
+            n_done += curve.n_epochs if trial.goes_on else budget.max_epochs
         self._progress.step("epochs trained or spared", n_done, self._config.n_trials * budget.max_epochs)

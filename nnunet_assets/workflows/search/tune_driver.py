@@ -95,7 +95,7 @@ def run_tune(direction: Direction, work: TrialWork, folder: Path) -> None:
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(trainable(), work=work, folder=direction.book.folder), {"cpu": 1}),
         tune_config=tune.TuneConfig(
-            num_samples=direction.n_to_run,
+            num_samples=direction.book.n_to_run,
             max_concurrent_trials=budget.at_once,
             search_alg=searcher(direction),
             scheduler=scheduler(direction),

@@ -38,6 +38,19 @@ def test_a_point_is_of_a_space_with_just_the_parts_whose_conditions_hold() -> No
     assert not space.holds({"lr_schedule": "poly", "initial_lr": 0.2})
 
 
+@pytest.mark.parametrize("value", [1.5, True, "1", None])
+def test_whole_numbers_hold_no_others(value: object) -> None:
+    assert WARMUP.holds(1)
+    assert WARMUP.holds(1.0)
+    assert not WARMUP.holds(value)
+
+
+def test_a_range_without_breadth_is_one_point() -> None:
+    fixed = Dimension("initial_lr", "uniform", low=0.1, high=0.1)
+    assert Space((fixed,)).n_points == 1
+    assert list(Space((fixed,)).grid()) == [{"initial_lr": 0.1}]
+
+
 def test_one_and_true_are_two_values() -> None:
     assert not is_same_point({"a": 1}, {"a": True})
     assert is_same_point({"a": 1, "b": [2, 3]}, {"b": [2, 3], "a": 1})

@@ -112,6 +112,18 @@ def test_a_loader_of_somebodys_own_that_names_no_case_has_numbers_told(watched: 
     assert "patch 1 has intensities that are no numbers" in watched.said.warned[0]
 
 
+@pytest.mark.parametrize("odd", [{"loss": math.nan}, {"loss": math.nan, "data": None}, {}])
+def test_a_step_or_a_batch_of_another_form_trains_on(tiny: TinyTrainers, odd: dict[str, Any]) -> None:
+    trainer, progress = tiny.initialized("nnUNetTrainer"), RecordedProgress()
+    trainer.on_train_start = lambda: None
+    trainer.train_step = lambda _: odd
+    tell_of_broken_batches(trainer, progress)
+    trainer.on_train_start()
+    assert trainer.train_step({"data": odd.get("data", "no tensor")}) is odd
+    told = [f"The loss of training iteration 0 of epoch {trainer.current_epoch} is not a number."]
+    assert progress.warned == (told if "loss" in odd else [])
+
+
 @pytest.mark.parametrize("error", [RuntimeError("something else"), MemoryError("full"), KeyError("data")])
 def test_other_failures_pass_as_they_are(tiny: TinyTrainers, error: Exception) -> None:
     trainer = tiny.initialized("nnUNetTrainer")

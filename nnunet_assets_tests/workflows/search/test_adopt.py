@@ -43,10 +43,10 @@ def test_its_dice_is_shown_with_and_without_the_fold_that_chose_it(tmp_path: Pat
     project, config, settings = searched(tmp_path)
     adopt_trial(settings, project, config)
     project = read_project(tmp_path)
-    (scores,) = adopted_scores(settings, project, config)
+    (scores,) = adopted_scores(settings, project, config, 3)
     assert (scores.dice, scores.dice_elsewhere, scores.n_folds) == (0.8, None, 1)
     finish(config, settings, 1, "fold_1", dice=0.6)
-    (scores,) = adopted_scores(settings, project, config)
+    (scores,) = adopted_scores(settings, project, config, 3)
     assert str(scores).endswith(
         "Dice 0.7000 over 2 of 5 folds; over those that chose nothing (without fold_0): 0.6000. It was chosen among 3 "
         "trials."

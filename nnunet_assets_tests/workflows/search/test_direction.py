@@ -27,7 +27,7 @@ def test_trials_that_were_begun_go_on_before_new_ones_and_those_that_ended_do_no
     book.end(0, "stopped", 1)
     book.end(2, "failed", 1, failure="killed", problem="")
     direction = Direction(book)
-    assert direction.n_to_run == 3
+    assert direction.book.n_to_run == 3
     assert list(direction.ended_before()) == [0]
     begun = [direction.next_trial(name) for name in "abcd"]
     assert [one.number if one else None for one in begun] == [1, 2, 3, None]

@@ -7,6 +7,7 @@ from nnunet_assets.core.search.space import Dimension, Space
 from nnunet_assets.core.search.trial_files import Trial
 
 pytest.importorskip("optuna")
+from nnunet_assets.workflows.search import sampling
 from nnunet_assets.workflows.search.sampling import next_point
 
 RATE = Dimension("lr", "log", low=1e-4, high=1e-1)
@@ -43,15 +44,18 @@ def test_a_score_of_a_later_epoch_is_never_held_against_one_of_an_earlier() -> N
     assert sum(point["lr"] < 2e-3 for point in drawn if point) >= 7
 
 
-def test_a_point_that_diverged_is_kept_away_from_and_one_that_was_killed_is_not() -> None:
-    def low_rates(failure: str) -> int:
-        trials = [Trial(n, {"lr": 3e-2 * (1 + n / 12)}, 0, "failed", failure=failure) for n in range(12)]
-        more = [Trial(12 + n, {"lr": 1e-3 * (1 + n)}, 0, "finished") for n in range(12)]
-        curves = {one.number: Curve({9: 0.5 + one.number / 100}, 9) for one in more}
-        drawn = [next_point(Space((RATE,)), "tpe", seed, [*trials, *more], curves) for seed in range(8)]
-        return sum(point["lr"] < 2e-2 for point in drawn if point)
+def test_a_point_that_diverged_is_kept_away_from() -> None:
+    trials = [Trial(n, {"lr": 3e-2 * (1 + n / 12)}, 0, "failed", failure="diverged") for n in range(12)]
+    more = [Trial(12 + n, {"lr": 1e-3 * (1 + n)}, 0, "finished") for n in range(12)]
+    curves = {one.number: Curve({9: 0.5 + one.number / 100}, 9) for one in more}
+    drawn = [next_point(Space((RATE,)), "tpe", seed, [*trials, *more], curves) for seed in range(8)]
+    assert sum(point["lr"] < 2e-2 for point in drawn if point) == 8
 
-    assert low_rates("diverged") == 8
+
+@pytest.mark.parametrize(("failure", "state"), [("diverged", "PRUNED"), ("bad_input", "PRUNED"), ("killed", "FAIL")])
+def test_only_what_failed_for_its_points_sake_says_something_of_it(failure: str, state: str) -> None:
+    told = sampling._told(Space((RATE,)), Trial(0, {"lr": 1e-2}, 0, "failed", failure=failure), Curve())
+    assert told.state.name == state
 
 
 def test_a_trial_outside_of_a_space_that_was_narrowed_is_passed_over() -> None:

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from nnunet_assets.core.fold.fold import Fold
+from nnunet_assets.errors import ConfigError, LockingError, StorageError
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.supervisor import FoldFailed
+from nnunet_assets.workflows.search import trial
 from nnunet_assets.workflows.search.trial import TrialRun, report_of
 from nnunet_assets_tests.fakes.fold_child import Ends
 from nnunet_assets_tests.workflows.search.played_search import play_search
@@ -42,8 +44,8 @@ def test_a_trial_is_a_fold_like_any_other(tmp_path: Path, monkeypatch: pytest.Mo
     found = reports(TrialRun(search.work, 1, POINT))
     assert [one["epochs_trained"] for one in found] == [1, 2, 2]
     assert (found[-1]["ended"], found[-1]["pseudo_dice_ema"]) == ("finished", 0.5)
-    trial = search.config.trial(1, POINT)
-    assert Fold.read(trial.identity.place_of(search.settings.roots, "fold_0")).state == "finished"
+    config = search.config.trial(1, POINT)
+    assert Fold.read(config.identity.place_of(search.settings.roots, "fold_0")).state == "finished"
     ((request, _),) = search.child.started
     assert request.overrides == {"num_epochs": 2, "initial_lr": 0.1}
 
@@ -65,6 +67,26 @@ def test_a_trial_that_diverges_fails_with_the_reason(tmp_path: Path, monkeypatch
     last = reports(TrialRun(search.work, 0, POINT))[-1]
     assert (last["ended"], last["failure"]) == ("failed", "diverged")
     assert "The loss is not a number." in last["problem"]
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (LockingError("No lock."), "crashed"),
+        (StorageError("The disk refuses it."), "crashed"),
+        (ConfigError("No such loss."), "bad_input"),
+    ],
+)
+def test_what_is_wrong_with_the_machine_says_nothing_of_the_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, failure: str
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    search = play_search(tmp_path, monkeypatch)
+    monkeypatch.setattr(trial, "prepared_request", fails)
+    last = reports(TrialRun(search.work, 0, POINT))[-1]
+    assert (last["ended"], last["failure"], last["problem"]) == ("failed", failure, str(error))
 
 
 def test_a_trial_that_is_ended_ends_its_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
