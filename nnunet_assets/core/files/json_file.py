@@ -4,12 +4,13 @@ A file from elsewhere must neither fill the memory nor end in a traceback.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.files.atomic_files import write_atomically
-from nnunet_assets.core.files.regular_file import refuse_what_never_ends
+from nnunet_assets.core.files.regular_file import open_regular
 from nnunet_assets.errors import DamagedFileError, NnunetAssetsError
 
 MOST_BYTES = 256 << 20
@@ -100,10 +101,11 @@ def read_json_bytes(path: Path) -> bytes:
         OSError: It is not there, cannot be read, or is a pipe or a device.
         JsonError: It has more than `MOST_BYTES`.
     """
-    size = refuse_what_never_ends(path)
-    if size > MOST_BYTES:
-        raise JsonError(f"it has {size / 1e6:.0f} MB, and no JSON file of more than {MOST_BYTES / 1e6:.0f} MB is read")
-    return path.read_bytes()
+    with open_regular(path) as file:
+        if (size := os.fstat(file.fileno()).st_size) > MOST_BYTES:
+            most = f"no JSON file of more than {MOST_BYTES / 1e6:.0f} MB is read"
+            raise JsonError(f"it has {size / 1e6:.0f} MB, and {most}")
+        return file.read()
 
 
 def parse_json(content: bytes, **options: Any) -> Any:

@@ -7,16 +7,15 @@ from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 
 
-def refuse_what_never_ends(path: Path) -> int:
-    """Returns the size of a file that is to be read; whoever opens a pipe may wait for ever, and a device has no end.
+def refuse_what_never_ends(path: Path) -> None:
+    """Passes where a path is a file, or a folder, which others open; a pipe is waited for, and a device has no end.
 
     Raises:
         OSError: It is a pipe, a socket or a device, or it is not there.
     """
-    found = path.stat()
-    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # opening a folder fails by itself
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a folder fails by itself
         raise _no_file(path)
-    return found.st_size
 
 
 def _no_file(path: Path) -> OSError:
@@ -30,7 +29,11 @@ def open_regular(path: Path) -> BufferedReader:
         OSError: As `refuse_what_never_ends`, or it cannot be read.
     """
     # A pipe opens without waiting for who writes, and is told by what is open: nothing is looked at twice.
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except BlockingIOError:  # a file server lends it to somebody, and takes it back for who waits
+        refuse_what_never_ends(path)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     mode = os.fstat(handle).st_mode
     if stat.S_ISREG(mode):
         return os.fdopen(handle, "rb")

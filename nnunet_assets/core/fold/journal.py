@@ -88,15 +88,18 @@ def read_records(path: Path, start: int = 0) -> Iterator[Record]:
 
     No journal yet yields nothing.
     """
-    try:
-        lines = read_regular(path).splitlines(keepends=True)
-    except FileNotFoundError:
-        return
-    for line in lines[start:]:
+    for line in _lines(path)[start:]:
         record = _parse(line)
         if record is None:
             return
         yield record
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        return read_regular(path).splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
 
 
 def saved_epochs_path(fold_folder: Path) -> Path:
@@ -131,7 +134,7 @@ def readable_until_epoch(path: Path, n_epochs: int) -> tuple[list[Record], int]:
     """
     kept: list[Record] = []
     n_damaged = 0
-    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
+    for line in _lines(path):
         record = _parse(line)
         if record is None:
             n_damaged += 1

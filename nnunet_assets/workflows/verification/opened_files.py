@@ -5,13 +5,14 @@ A kind is told from the content, since a published file has any name. What is to
 
 import codecs
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from nnunet_assets.core.files.json_file import MOST_BYTES, parse_json
-from nnunet_assets.core.files.regular_file import refuse_what_never_ends
+from nnunet_assets.core.files.regular_file import open_regular
 from nnunet_assets.core.model.model_description import MODEL_FILE
 from nnunet_assets.core.verification.seal_carriers import (
     MADE_FROM,
@@ -118,13 +119,13 @@ def table_rows(content: bytes, kind: Kind) -> Rows:
 
 def _bytes(path: Path) -> bytes:
     try:
-        size = refuse_what_never_ends(path)
-        if size > MOST_BYTES and path.suffix.lower() != ".zip":
-            raise VerificationError(
-                f"{path} has {size / 1e6:.0f} MB; no export of more than {MOST_BYTES / 1e6:.0f} MB is read. Verify the "
-                "file that it was taken from."
-            )
-        with path.open("rb") as file:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MOST_BYTES and path.suffix.lower() != ".zip":
+                raise VerificationError(
+                    f"{path} has {size / 1e6:.0f} MB; no export of more than {MOST_BYTES / 1e6:.0f} MB is read. Verify "
+                    "the file that it was taken from."
+                )
             return file.read(_SNIFFED if path.suffix.lower() == ".zip" else -1)
     except FileNotFoundError:
         raise VerificationError(f"There is no file {path}. Name one that was exported.") from None

@@ -1,5 +1,6 @@
 """A pipe or a device in the place of a file keeps nobody waiting, whatever reads it."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,24 +9,47 @@ import pytest
 
 from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.regular_file import open_regular, refuse_what_never_ends, regular_text
-from nnunet_assets.core.fold.journal import read_records
+from nnunet_assets.core.fold.journal import read_records, readable_until_epoch
 from nnunet_assets.nnunet.checkpoints.checkpoint_content import read_checkpoint_content
 from nnunet_assets.nnunet.checkpoints.checkpoint_limits import refuse_oversized
 from nnunet_assets.nnunet.images.nifti import VolumeError, read_header
 from nnunet_assets.nnunet.images.other_formats import file_geometry
 
 
-def test_a_file_says_how_much_there_is_to_read_and_a_pipe_or_a_device_is_refused(tmp_path: Path) -> None:
+def test_a_file_is_opened_and_a_pipe_or_a_device_is_refused(tmp_path: Path) -> None:
     file, pipe = tmp_path / "file", tmp_path / "pipe"
     file.write_text("abc")
     os.mkfifo(pipe)
-    assert refuse_what_never_ends(file) == 3
+    refuse_what_never_ends(file)
+    refuse_what_never_ends(tmp_path)
     with open_regular(file) as opened:
         assert opened.read() == b"abc"
     for path in (pipe, Path("/dev/zero")):
         for look in (refuse_what_never_ends, open_regular):
             with pytest.raises(OSError, match=f"It is a pipe, a socket or a device, and no file: '{path}'"):
                 look(path)
+
+
+def test_a_folder_is_named_as_one(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match=f"Is a directory: '{tmp_path}'"):
+        open_regular(tmp_path)
+
+
+def test_a_file_that_a_server_lends_to_somebody_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    os.mkfifo(tmp_path / "pipe")
+    opened = os.open
+
+    def lent(path: Path, flags: int) -> int:
+        if flags & os.O_NONBLOCK:
+            raise BlockingIOError(errno.EWOULDBLOCK, "lent")
+        return opened(path, flags)
+
+    monkeypatch.setattr(os, "open", lent)
+    with open_regular(tmp_path / "file") as file:
+        assert file.read() == b"abc"
+    with pytest.raises(OSError, match="It is a pipe"):
+        open_regular(tmp_path / "pipe")
 
 
 @pytest.mark.timeout(30)
@@ -38,6 +62,7 @@ def test_a_file_says_how_much_there_is_to_read_and_a_pipe_or_a_device_is_refused
         ("case.nii.gz", read_header),
         ("case.nii.gz", lambda path: file_geometry(path, "SimpleITKIO")),
         ("journal.jsonl", lambda path: list(read_records(path))),
+        ("journal.jsonl", lambda path: readable_until_epoch(path, 1)),
         ("cases.csv", regular_text),
         ("case.nrrd", lambda path: file_geometry(path, "SimpleITKIO")),
         ("case.mha", lambda path: file_geometry(path, "SimpleITKIOWithReorient")),

@@ -178,6 +178,6 @@ def test_what_is_too_large_or_not_to_be_read_is_refused(tmp_path: Path, monkeypa
     def refused(path: Path) -> Any:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(opened_files, "refuse_what_never_ends", refused)
+    monkeypatch.setattr(opened_files, "open_regular", refused)
     with pytest.raises(VerificationError, match=r"cannot be read: Permission denied\."):
         written(tmp_path, table)
