@@ -88,6 +88,10 @@ class Project:
                 return dataset
         raise ConfigError(undeclared_sentence(name, [dataset.dataset for dataset in self.datasets]))
 
+    def dataset_or_default(self, name: str) -> DatasetConfig:
+        """Returns the declaration of a dataset; where it is not declared, one that says nothing but its name."""
+        return next((one for one in self.datasets if one.dataset == name), None) or DatasetConfig(dataset=name)
+
     def experiment(self, name: str) -> ExperimentConfig:
         """Returns the declaration of an experiment, named as in its asset keys: `DATASET/VARIANT/TRAINER__...`.
 

@@ -49,8 +49,7 @@ def check(
         DatasetError: As `look_at`.
     """
     refuse_bad_name(name)
-    declared = [config for config in declared_if_any(settings.project).datasets if config.dataset == name]
-    dataset = declared[0] if declared else DatasetConfig(dataset=name)
+    dataset = declared_if_any(settings.project).dataset_or_default(name)
     curation = dataset.curation.over(Curation(files_from=tuple(files_from)))
     return look_at(
         settings,

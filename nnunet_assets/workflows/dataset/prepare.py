@@ -271,8 +271,7 @@ def ensure_prepared(
     plans = check_configuration(prepared, config.plans, config.configuration)
     if plans:  # refused before any work where it can be
         derived_plans(plans, config.sizes, config.configuration)
-    declared = next((dataset for dataset in project.datasets if dataset.dataset == config.dataset), None)
-    dataset = declared or DatasetConfig(dataset=config.dataset)
+    dataset = project.dataset_or_default(config.dataset)
     raw = _looked_at(prepared)
     if raw is None or not _is_split(prepared):
         before_work()

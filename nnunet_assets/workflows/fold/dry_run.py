@@ -125,8 +125,7 @@ def dry_run(
     begins, validates = _beginning(settings, config, there, ready, asked, continue_training=continue_training)
     is_kept = there.finished is not None and not asked.retrain and ready.dataset is not None
     left = 0 if is_kept or options.validation_only else _epochs_left(settings, config, there, retrain=asked.retrain)
-    declared = next((one for one in project.datasets if one.dataset == config.dataset), None)
-    dataset = declared or DatasetConfig(dataset=config.dataset)
+    dataset = project.dataset_or_default(config.dataset)
     steps = _preparation(ready, dataset, config)
     if not is_kept or validates:
         steps += [begins, _validation(fold)]

@@ -14,7 +14,7 @@ from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.splits.splits import SPLITS_FILE
 from nnunet_assets.core.splits.splits_files import readable_splits
 from nnunet_assets.core.training.training_rules import check_options
-from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
+from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.engines.engine import Engine
 from nnunet_assets.engines.local import LOCAL
@@ -96,8 +96,7 @@ def n_folds_of(settings: Settings, project: Project, dataset: str) -> int:
     splits = readable_splits(roots.preprocessed / dataset)
     if splits is None and not (roots.preprocessed / dataset / SPLITS_FILE).exists():
         splits = readable_splits(roots.raw / dataset)
-    declared = next((one for one in project.datasets if one.dataset == dataset), DatasetConfig(dataset=dataset))
-    return declared.folds if splits is None else len(splits)
+    return project.dataset_or_default(dataset).folds if splits is None else len(splits)
 
 
 def starting_point(fold: Fold, request: FoldRequest, *, retrain: bool, continue_training: bool) -> str:
