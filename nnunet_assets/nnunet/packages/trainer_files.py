@@ -77,11 +77,11 @@ def _ours() -> Iterator[tuple[str, bytes]]:
 
 
 def _with_imports(file: Path, folder: Path) -> list[Path]:
-    """Returns a file and those of its folder that it imports, over however many of them."""
+    """Returns a file and those of its folder that it imports, over however many of them, with their packages."""
     found = [file]
     for path in found:  # which grows
-        for name in _imported(path):
-            place = folder.joinpath(*name.split("."))
+        imported = (folder.joinpath(*name.split(".")) for name in _imported(path, folder))
+        for place in (path.with_suffix(""), *imported):
             packages = [above / "__init__.py" for above in (place, *place.parents) if folder in above.parents]
             for candidate in (place.with_suffix(".py"), *packages):
                 if candidate.is_file() and candidate not in found:
@@ -89,11 +89,13 @@ def _with_imports(file: Path, folder: Path) -> list[Path]:
     return found
 
 
-def _imported(path: Path) -> Iterator[str]:
-    """Yields the names of modules that a file imports, as they stand in it, with what is imported from them."""
+def _imported(path: Path, folder: Path) -> Iterator[str]:
+    """Yields the names of modules that a file imports, from the folder on, with what is imported from them."""
+    package = path.relative_to(folder).parts[:-1]
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            module = (*above, *filter(None, [node.module]))
+            yield from filter(None, (".".join(module), *(".".join((*module, one.name)) for one in node.names)))

@@ -66,6 +66,25 @@ def test_a_projects_own_goes_with_what_it_imports_from_beside_it_and_nothing_els
     assert found.files["own/mine.py"] == (folder / "mine.py").read_bytes()
 
 
+def test_one_in_a_package_goes_with_it_and_with_what_it_names_from_where_it_stands(tmp_path: Path) -> None:
+    trainer = PLAIN.replace("Plain", "Packed") + "from .losses import Loss\nfrom ..own_losses import Other\n"
+    files = {
+        "own_losses.py": "",
+        "mine/__init__.py": "",
+        "mine/trainer.py": trainer,
+        "mine/losses.py": "from . import deep\n",
+        "mine/deep.py": "",
+        "mine/secret.py": "PASSWORD = 'canary'\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    found = trainer_files(["nnUNetTrainerPacked"], with_trainers({}, tmp_path)).files
+
+    assert sorted(found) == sorted(f"own/{name}" for name in files if "secret" not in name)
+
+
 def test_one_on_nnunets_own_goes_alone(folder: Path) -> None:
     assert [*trainer_files(["nnUNetTrainerPlain"], with_trainers({}, folder)).files] == ["own/plain.py"]
 
