@@ -34,8 +34,8 @@ def send_model(client: "MlflowClient", run_id: str, folder: Path, place: str) ->
         return
     source = f"{client.get_run(run_id).info.artifact_uri}/{place}"
     _make_model(client, name)
-    query = f"name = '{name.replace(chr(39), '')}'"
-    if not any(version.source == source for version in client.search_model_versions(query)):
+    known = client.search_model_versions(f"run_id = '{run_id}'")
+    if not any((version.name, version.source) == (name, source) for version in known):
         client.create_model_version(name, source, run_id)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import nnunet_assets
 from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.fold.sent_model import send_model
 from nnunet_assets.tracking.own_runs.spool import FOLDER
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.client import connect
@@ -118,15 +119,20 @@ def test_what_is_logged_before_a_run_begins_one_and_a_second_one_ends_the_first(
     ]
 
 
-def test_a_model_is_registered_once_and_loads_by_its_name(with_store: Settings, runs: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["ECG", "today's ECG"])
+def test_a_model_is_registered_once_and_loads_by_its_name(
+    name: str, with_store: Settings, runs: Any, tmp_path: Path
+) -> None:
     (tmp_path / "saved").mkdir()
     (tmp_path / "saved" / "MLmodel").write_text("flavors: {}\n")
     with tracker(with_store) as ours:
-        ours.log_model(tmp_path / "saved", "models/final_model", registered_model_name="ECG")
+        ours.log_model(tmp_path / "saved", "models/final_model", registered_model_name=name)
         ours.log_model(object(), "odd")
     (run,) = runs().values()
     assert (with_store.artifacts / run.info.run_id / "artifacts/models/final_model/MLmodel").is_file()
-    (version,) = runs.client.search_model_versions("name = 'ECG'")
+    (tmp_path / "saved.registered").write_text(name)
+    send_model(runs.client, run.info.run_id, tmp_path / "saved", "models/final_model")
+    (version,) = runs.client.search_model_versions(f'name = "{name}"')
     assert (str(version.version), version.run_id) == ("1", run.info.run_id)
     assert version.source.endswith("/models/final_model")
     (problem,) = ours.problems
