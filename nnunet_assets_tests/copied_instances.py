@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 open_home = opened_instance._opened
 """What opens an instance, and has Dagster make the databases that are not there."""
 
-OWN_STORAGE = ("storage:", "local_artifact_storage:", "sqlite_storage:")
-"""What settings say whose databases lie elsewhere."""
-
 
 @pytest.fixture(scope="session", autouse=True)
 def copied_instances(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -50,8 +47,7 @@ def _is_without_databases(home: Path) -> bool:
     settings = home / "dagster.yaml"
     if not settings.is_file() or [path.name for path in home.iterdir()] != [settings.name]:
         return False
-    text = settings.read_text(errors="replace")
-    return not any(word in text for word in OWN_STORAGE)
+    return "storage:" not in settings.read_text(errors="replace")
 
 
 def _new_home(tmp_path_factory: pytest.TempPathFactory) -> Path:

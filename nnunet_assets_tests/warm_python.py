@@ -76,7 +76,9 @@ class WarmPython:
             message = json.dumps({"command": command, "fds": list(fds), **request}).encode()
             self._socket.sendmsg([len(message).to_bytes(8, "big")], [rights])
             self._socket.sendall(message)
-            return int.from_bytes(self._socket.recv(8), "big")
+            if not (answer := self._socket.recv(8)):
+                raise RuntimeError("The Python that forks has ended; what it printed says why.")
+            return int.from_bytes(answer, "big")
         finally:
             _adopt_orphans(False)
 

@@ -176,8 +176,11 @@ def own_destination(folder: Path, destination: Destination) -> Destination:
     known = FoldRun.load(folder)
     if known is None:
         return destination
-    said = {"share_files": known.share_files, "sends_files": known.sends_files}
-    there = replace(destination, **{name: value for name, value in said.items() if value is not None})
+    there = replace(
+        destination,
+        share_files=destination.share_files if known.share_files is None else known.share_files,
+        sends_files=destination.sends_files if known.sends_files is None else known.sends_files,
+    )
     if known.tracking_uri == redacted(destination.tracking_uri):
         return there
     return replace(there, tracking_uri=known.tracking_uri, ui=None)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.declarations.config import ExperimentConfig
+from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.errors import ConfigError, TrackingError
 from nnunet_assets.tracking.registry.registry_names import EXPERIMENT
@@ -44,6 +46,6 @@ def newest_version(project: Path, key: Sequence[str], destination: Destination) 
 def _of_experiment(project: Project, experiment: Experiment) -> tuple[str | None, set[str]]:
     """Returns the name under which it is registered, and the experiments that predict in it."""
     members = project.members.get(experiment, (experiment,))
-    declared = (*project.experiments, *project.ensembles)
+    declared: tuple[ExperimentConfig | EnsembleConfig, ...] = (*project.experiments, *project.ensembles)
     name = next((one.registered_as for one in declared if one.identity == experiment), None)
     return name, {"/".join(one.key_prefix) for one in members}

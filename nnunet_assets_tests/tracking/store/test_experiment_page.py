@@ -6,7 +6,8 @@ import pytest
 
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.tracking.store.experiment_page import DESCRIPTION, KIND, VIEW, missing_tags
+from nnunet_assets.tracking.store.experiment_page import KIND, VIEW, missing_tags
+from nnunet_assets.tracking.store.run_words import NOTES as DESCRIPTION
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
 pytestmark = MLFLOW_WARNINGS
