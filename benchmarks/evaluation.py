@@ -23,7 +23,7 @@ from nnunet_assets.core.evaluation.evaluation_files import PARQUET_FILE
 from nnunet_assets.core.evaluation.metric_policy import metric_policy
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs
-from nnunet_assets.core.fold.fold_result import FoldResult
+from nnunet_assets.core.fold.fold_result import ScoredFold
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.summary.intervals import with_intervals
 from nnunet_assets.core.validation.case_results import CaseResult, LabelScore
@@ -119,7 +119,7 @@ def measure_summary(folder: Path) -> None:
     results = [CaseResult(case, scores) for case, scores in cases.items()]
     inputs = FoldInputs("raw", "plans", "splits", "training")
     keys = [f"fold_{index}" for index in range(N_FOLDS)]
-    folds = [FoldResult(key, inputs, tuple(results[n::N_FOLDS]), 1, {}) for n, key in enumerate(keys)]
+    folds = [ScoredFold(key, inputs, tuple(results[n::N_FOLDS]), 1, {}) for n, key in enumerate(keys)]
     start = time.perf_counter()
     summary = with_intervals(summarize(Experiment("Dataset001_Many", "3d_fullres"), keys, folds), None)
     seconds = time.perf_counter() - start

@@ -9,7 +9,7 @@ from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs, Manifest
 from nnunet_assets.core.fold.fold_request import FoldAttempt
-from nnunet_assets.core.fold.fold_result import FoldResult
+from nnunet_assets.core.fold.fold_result import ScoredFold
 from nnunet_assets.core.splits.splits_files import write_record
 from nnunet_assets.core.splits.splits_record import Generation, SplitsRecord
 from nnunet_assets.core.validation.case_results import CaseResult, LabelScore
@@ -27,9 +27,9 @@ def iou_of(dice: float | None) -> float | None:
     return None if dice is None else dice / (2 - dice)
 
 
-def build_fold_result(fold: str, cases: Mapping[str, Dices], inputs: FoldInputs = INPUTS) -> FoldResult:
+def build_fold_result(fold: str, cases: Mapping[str, Dices], inputs: FoldInputs = INPUTS) -> ScoredFold:
     """Returns a fold of these cases; the IoU of each score is the one that belongs to its Dice."""
-    return FoldResult(
+    return ScoredFold(
         fold=fold,
         inputs=inputs,
         cases=tuple(

@@ -80,7 +80,7 @@ FOLD_RESULT = asset_type(
     "and what it was made from. Whoever takes all folds gets those that are finished, by name.",
     value_rules.problem_of_fold,
     annotation=f"{PUBLIC}.FoldResult`, or `dict[str, FoldResult]",
-    of="nnunet_assets.core.fold.fold_result:FoldResult",
+    of="nnunet_assets.core.summary.cross_validation:FoldResult",
 )
 FOLD_RESULTS = asset_type(
     "FoldResults",
@@ -103,7 +103,7 @@ CV_SUMMARY = asset_type(
     "which are missing.",
     value_rules.problem_of_summary,
     annotation=f"{PUBLIC}.CVSummary",
-    of="nnunet_assets.core.summary.cv_summary:CvSummary",
+    of="nnunet_assets.core.summary.cross_validation:CVSummary",
 )
 CV_SUMMARIES = asset_type(
     "CVSummaries",

@@ -12,6 +12,7 @@ from nnunet_assets.assets.fold.recorded_folds import COMMITS_METADATA
 from nnunet_assets.assets.types import FOLD_RESULTS
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import TRAINING_POOL, Experiment
+from nnunet_assets.core.summary.cross_validation import FoldResult
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.processes.variables import FOLDS_AT_ONCE_VARIABLE
 from nnunet_assets.project_folder.instance_state import pool_limit_of
@@ -66,7 +67,7 @@ def build_ensemble(
             )
         context.log.info(made.headline())
         return dg.MaterializeResult(
-            value={fold.fold: fold for fold in made.summary.folds},
+            value={fold.fold: FoldResult.of(fold) for fold in made.summary.folds},
             data_version=dg.DataVersion(made.made.digest),
             metadata=_shown(made),
         )

@@ -16,6 +16,7 @@ from nnunet_assets.assets.fold.queued import change_since_queued, queued_as
 from nnunet_assets.assets.fold.watched_metadata import shows_pictures, watched_metadata
 from nnunet_assets.assets.types import FOLD_RESULT
 from nnunet_assets.core.files.layout import TRAINING_POOL, Experiment, dataset_key, plans_key
+from nnunet_assets.core.summary.cross_validation import FoldResult
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.processes.variables import FOLDS_AT_ONCE_VARIABLE
 from nnunet_assets.project_folder.instance_state import pool_limit_of
@@ -215,7 +216,7 @@ def materialize_fold(
     if not trained.is_new:
         context.log.info(f"{fold} is finished and up to date; nothing was trained.")
     return dg.MaterializeResult(
-        value=trained.scores.folds[0] if trained.scores else trained.finished,
+        value=FoldResult.of(trained.scores.folds[0]) if trained.scores else trained.finished,
         data_version=dg.DataVersion(trained.finished.sha256),
         metadata={**metadata, **edited},
     )

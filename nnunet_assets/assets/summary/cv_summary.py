@@ -12,6 +12,7 @@ from nnunet_assets.assets.fold.partitions import folds_key
 from nnunet_assets.assets.fold.recorded_folds import recorded_commits
 from nnunet_assets.assets.summary.summary_checks import summary_check_results, summary_check_specs
 from nnunet_assets.assets.types import CV_SUMMARY
+from nnunet_assets.core.summary.cross_validation import CVSummary
 from nnunet_assets.core.summary.cv_summary import Computing, CvSummary
 from nnunet_assets.core.text.amounts import bytes_text, duration_text
 from nnunet_assets.core.text.numbers import fixed
@@ -80,7 +81,7 @@ def build_cv_summary(
             context.log.warning(f"Not every fold was trained to its last epoch: {stopped}.")
         recorded = recorded_commits(context.instance, experiment)
         return dg.MaterializeResult(
-            value=summary,
+            value=CVSummary.of(summary),
             data_version=dg.DataVersion(made.digest),
             metadata={
                 "headline": dg.MetadataValue.text(summary.headline()),

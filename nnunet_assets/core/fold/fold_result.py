@@ -18,7 +18,7 @@ from nnunet_assets.errors import SummaryError
 
 
 @dataclass(frozen=True)
-class FoldResult:
+class ScoredFold:
     """What one finished fold scored, and what it was made from.
 
     Attributes:
@@ -79,7 +79,7 @@ class FoldResult:
         }
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any], inputs: FoldInputs) -> "FoldResult":
+    def from_json(cls, content: Mapping[str, Any], inputs: FoldInputs) -> "ScoredFold":
         """Reads what `to_json` wrote; older summaries do not say what the fold took, nor its commit."""
         cases = (
             CaseResult(case_id, {label_name: LabelScore(**score) for label_name, score in scores.items()})
@@ -107,7 +107,7 @@ def read_fold_result(
     *,
     file_ending: str,
     commit_sha256: str,
-) -> FoldResult:
+) -> ScoredFold:
     """Returns the validation scores of a fold from its files, which need not be those that it was committed with.
 
     Args:
@@ -116,7 +116,7 @@ def read_fold_result(
         manifest: What the fold's COMMIT vouches for.
         expected_cases: The case ids of the split's validation set.
         file_ending: As for `read_case_results`.
-        commit_sha256: As in `FoldResult`.
+        commit_sha256: As in `ScoredFold`.
 
     Raises:
         SummaryError: As for `read_case_results`; or the file is not the committed one, or the manifest another fold's.
@@ -133,7 +133,7 @@ def read_fold_result(
     return _result(manifest, cases, commit_sha256)
 
 
-def fold_result(finished: FinishedFold, description: Mapping[str, Any]) -> FoldResult:
+def fold_result(finished: FinishedFold, description: Mapping[str, Any]) -> ScoredFold:
     """Returns the validation scores of a finished fold as it was read.
 
     Args:
@@ -160,8 +160,8 @@ def _refuse_other_fold(fold_folder: Path, manifest: Manifest) -> None:
         )
 
 
-def _result(manifest: Manifest, cases: tuple[CaseResult, ...], commit_sha256: str) -> FoldResult:
-    return FoldResult(
+def _result(manifest: Manifest, cases: tuple[CaseResult, ...], commit_sha256: str) -> ScoredFold:
+    return ScoredFold(
         fold=manifest.fold,
         inputs=manifest.inputs,
         cases=cases,

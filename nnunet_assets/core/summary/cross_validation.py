@@ -1,7 +1,8 @@
-"""A cross-validation as scripts of nnunet-tracker know it: folds by number, and a fold's last values.
+"""A cross-validation as scripts and assets of users know it: folds by number, and a fold's last values.
 
-`CVSummary` and `FoldResult` have that tool's names, fields and meaning, and may be built by hand as its own were. What
-a record of this package says beside them, the scores of each case among it, is in `scores`.
+`CVSummary` and `FoldResult` have the names, fields and meaning of nnunet-tracker's, and may be built by hand as its own
+were; the assets load as them, too. What a record of this package says beside them, the scores of each case among it, is
+in `scores`.
 """
 
 import statistics
@@ -10,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from nnunet_assets.core.files.data_frames import data_frame
-from nnunet_assets.core.files.layout import Experiment, fold_index
-from nnunet_assets.core.fold.fold_result import FoldResult as ScoredFold
+from nnunet_assets.core.files.layout import FULL_FOLD, Experiment, fold_index
+from nnunet_assets.core.fold.fold_result import ScoredFold
 from nnunet_assets.core.statistics.estimate import mean_of_defined
 from nnunet_assets.core.summary.aggregate_metrics import CLASS
 from nnunet_assets.core.summary.cv_groups import group_name
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.cv_summary import CaseDice, CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeans, FoldMeansSummary
 from nnunet_assets.core.summary.label_summary import LabelSummary
 from nnunet_assets.core.summary.summary_rows import fold_rows
@@ -53,6 +54,19 @@ class FoldResult:
     ema_fg_dice: float | None = None
     scores: ScoredFold | FoldMeans | None = field(default=None, repr=False, compare=False)
 
+    @classmethod
+    def of(cls, scores: ScoredFold | FoldMeans) -> "FoldResult":
+        """Returns what a record of this package says of a fold in these words.
+
+        Raises:
+            SummaryError: It is of the model of every case, which has no validation cases of its own.
+        """
+        if scores.fold == FULL_FOLD:
+            raise SummaryError(f"{FULL_FOLD} was validated on the cases that it was trained on: that is no result.")
+        training, dices = scores.training, _dice_per_class(scores)
+        ended = (training.run_id or "", training.status, dices, training.val_loss, training.pseudo_dice_ema)
+        return cls(_number(scores.fold), *ended, scores)
+
     @property
     def cases(self) -> tuple[CaseResult, ...]:
         """The scores by case.
@@ -60,9 +74,21 @@ class FoldResult:
         Raises:
             SummaryError: The record has none.
         """
+        return self._by_case("scores by case are").cases
+
+    @property
+    def n_epochs(self) -> int:
+        """How many epochs were trained.
+
+        Raises:
+            SummaryError: The record does not say.
+        """
+        return self._by_case("number of epochs is").n_epochs
+
+    def _by_case(self, what: str) -> ScoredFold:
         if not isinstance(self.scores, ScoredFold):
-            raise SummaryError(f"Of fold {self.fold} no scores by case are known: its record has means alone.")
-        return self.scores.cases
+            raise SummaryError(f"Of fold {self.fold} no {what} known: its record has means alone.")
+        return self.scores
 
 
 @dataclass(frozen=True)
@@ -97,7 +123,7 @@ class CVSummary:
         experiment = scores.experiment
         group = cv_group if cv_group is not None else group_name(experiment) if experiment else ""
         name = experiment_name if experiment_name is not None else experiment.dataset if experiment else ""
-        folds = [_fold_result(fold) for fold in scores.folds]
+        folds = [FoldResult.of(fold) for fold in scores.folds]
         expected = tuple(_number(fold) for fold in scores.expected_folds)
         return cls(group, name, {fold.fold: fold for fold in folds}, expected, scores)
 
@@ -149,6 +175,17 @@ class CVSummary:
             SummaryError: As `labels`.
         """
         return self._by_case().foreground
+
+    def ranked_cases(self, label_name: str | None = None) -> list[CaseDice]:
+        """Returns the cases, that of the lowest Dice first; those without a defined one are not among them.
+
+        Args:
+            label_name: None: by the mean over the labels that are defined in the case.
+
+        Raises:
+            SummaryError: As `labels`.
+        """
+        return self._by_case().ranked_cases(label_name)
 
     @property
     def is_pseudo(self) -> bool:
@@ -222,19 +259,6 @@ class CVSummary:
             reason = self.scores.reason if self.scores else "It was built by hand."
             raise SummaryError(f"Of {self.cv_group} no scores by case are known. {reason}")
         return self.scores
-
-
-def _fold_result(fold: ScoredFold | FoldMeans) -> FoldResult:
-    training = fold.training
-    return FoldResult(
-        _number(fold.fold),
-        training.run_id or "",
-        training.status,
-        _dice_per_class(fold),
-        training.val_loss,
-        training.pseudo_dice_ema,
-        fold,
-    )
 
 
 def _dice_per_class(fold: ScoredFold | FoldMeans) -> dict[ClassIndex, float]:

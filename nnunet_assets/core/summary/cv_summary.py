@@ -26,7 +26,7 @@ from nnunet_assets.core.files.data_frames import data_frame
 from nnunet_assets.core.files.json_file import OTHER_FORM
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs
-from nnunet_assets.core.fold.fold_result import FoldResult
+from nnunet_assets.core.fold.fold_result import ScoredFold
 from nnunet_assets.core.statistics.estimate import Bootstrap, Estimate, mean_of_defined
 from nnunet_assets.core.summary.aggregate_metrics import training_metrics
 from nnunet_assets.core.summary.fold_progress import FoldProgress
@@ -92,7 +92,7 @@ class CvSummary(FoldProgress):
 
     experiment: Experiment
     expected_folds: tuple[str, ...]
-    folds: tuple[FoldResult, ...]
+    folds: tuple[ScoredFold, ...]
     labels: Mapping[str, LabelSummary]
     foreground: LabelSummary
     patients: Mapping[str, str] | None = None
@@ -261,7 +261,7 @@ class CvSummary(FoldProgress):
                     f"The summary has schema {version!r}, this version reads {SCHEMA_VERSION} and older. {remedy}"
                 )
             inputs = FoldInputs(**content["inputs"])
-            folds = [FoldResult.from_json(fold, inputs) for fold in content["folds"]]
+            folds = [ScoredFold.from_json(fold, inputs) for fold in content["folds"]]
             summary = summarize(Experiment(**content["experiment"]), content["expected_folds"], folds)
             summary = _with_written_intervals(summary, content)
             if (alone := content.get("training_only")) is not None:
@@ -275,7 +275,7 @@ class CvSummary(FoldProgress):
         return summary
 
 
-def summarize(experiment: Experiment, expected_folds: Sequence[str], results: Sequence[FoldResult]) -> CvSummary:
+def summarize(experiment: Experiment, expected_folds: Sequence[str], results: Sequence[ScoredFold]) -> CvSummary:
     """Returns the summary of the finished folds; one is enough, the others are named as missing.
 
     Args:
@@ -301,13 +301,13 @@ def summarize(experiment: Experiment, expected_folds: Sequence[str], results: Se
 
 
 def _label_summary(
-    folds: Sequence[FoldResult], estimate: Callable[[Sequence[CaseResult], Metric], Estimate]
+    folds: Sequence[ScoredFold], estimate: Callable[[Sequence[CaseResult], Metric], Estimate]
 ) -> LabelSummary:
     return LabelSummary(dice=_metric_summary(folds, estimate, "dice"), iou=_metric_summary(folds, estimate, "iou"))
 
 
 def _metric_summary(
-    folds: Sequence[FoldResult], estimate: Callable[[Sequence[CaseResult], Metric], Estimate], metric: Metric
+    folds: Sequence[ScoredFold], estimate: Callable[[Sequence[CaseResult], Metric], Estimate], metric: Metric
 ) -> MetricSummary:
     by_fold = {fold.fold: estimate(fold.cases, metric) for fold in folds}
     return MetricSummary(

@@ -9,7 +9,7 @@ from pathlib import Path
 from nnunet_assets.core.files.json_file import load_json, load_materialized
 from nnunet_assets.core.files.layout import CV_SUMMARY_FILE, Experiment, Roots
 from nnunet_assets.core.fold.commit import FinishedFold, commit_sha256
-from nnunet_assets.core.fold.fold_result import FoldResult
+from nnunet_assets.core.fold.fold_result import ScoredFold
 from nnunet_assets.core.summary.baseline import Baseline
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.errors import SummaryError, first_offenders
@@ -58,7 +58,7 @@ def changed_folds(roots: Roots, summary: CvSummary) -> list[str]:
     ]
 
 
-def _is_another(fold_folder: Path, known: FoldResult, *, is_ensemble: bool) -> bool:
+def _is_another(fold_folder: Path, known: ScoredFold, *, is_ensemble: bool) -> bool:
     if known.commit_sha256 is None or not fold_folder.is_dir():
         return False
     try:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.fold_provenance import OF_ONE_PROCESS, FoldProvenance, first_difference, groups_of
-from nnunet_assets.core.fold.fold_result import FoldResult
+from nnunet_assets.core.fold.fold_result import ScoredFold
 from nnunet_assets.errors import SummaryError, first_offenders
 
 
@@ -64,7 +64,7 @@ def _differences(folds: Mapping[str, FoldProvenance], fold: str, others: Sequenc
     return ", ".join(first_difference(folds[fold], [folds[other] for other in others]))
 
 
-def check_cases(experiment: Experiment, folds: Sequence[FoldResult]) -> None:
+def check_cases(experiment: Experiment, folds: Sequence[ScoredFold]) -> None:
     """Refuses cases with other labels, and a case that two folds validated."""
     owners: dict[str, list[str]] = {}
     for fold in folds:

@@ -11,7 +11,7 @@ from pathlib import Path
 from nnunet_assets.core.files.layout import MLFLOW_RUN_FILE, Experiment, FoldPlace, Roots
 from nnunet_assets.core.fold.commit import scores_on_disk
 from nnunet_assets.core.fold.fold import Fold
-from nnunet_assets.core.fold.fold_result import FoldResult
+from nnunet_assets.core.fold.fold_result import ScoredFold
 from nnunet_assets.core.statistics.estimate import SAME_SCORE
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeans, FoldMeansSummary
@@ -44,7 +44,7 @@ def behind(roots: Roots, data: Path | None, summary: CvSummary | FoldMeansSummar
     experiment = summary.experiment
     if experiment is None:
         return []
-    recorded: dict[str, FoldResult | FoldMeans] = {fold.fold: fold for fold in summary.folds}
+    recorded: dict[str, ScoredFold | FoldMeans] = {fold.fold: fold for fold in summary.folds}
     return [
         sentence
         for fold in summary.expected_folds
@@ -60,7 +60,7 @@ def _folder(roots: Roots, data: Path | None, experiment: Experiment, fold: str) 
 
 
 def _of_fold(
-    folder: Path, experiment: Experiment, recorded: FoldResult | FoldMeans | None, place: str
+    folder: Path, experiment: Experiment, recorded: ScoredFold | FoldMeans | None, place: str
 ) -> Iterator[str]:
     if not folder.is_dir():
         return
@@ -112,8 +112,8 @@ def _sending(fold: Fold) -> str:
     return "Materializing it, or `nnunet-assets train`, which trains no finished fold again,"
 
 
-def _is_same(own: FoldResult, recorded: FoldResult | FoldMeans, experiment: Experiment) -> bool:
-    if isinstance(recorded, FoldResult):
+def _is_same(own: ScoredFold, recorded: ScoredFold | FoldMeans, experiment: Experiment) -> bool:
+    if isinstance(recorded, ScoredFold):
         left, right = (
             (one.cases, one.inputs, one.n_epochs, one.validated, one.stopped_early) for one in (own, recorded)
         )

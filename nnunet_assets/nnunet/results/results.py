@@ -8,14 +8,14 @@ from nnunet_assets.core.dataset.label_rules import naming_problem
 from nnunet_assets.core.files.json_file import load_json, readable_json
 from nnunet_assets.core.files.layout import FULL_FOLD, MLFLOW_RUN_FILE, OWN_FOLDER, Experiment, Roots
 from nnunet_assets.core.fold.commit import FinishedFold
-from nnunet_assets.core.fold.fold_result import FoldResult, fold_result
+from nnunet_assets.core.fold.fold_result import ScoredFold, fold_result
 from nnunet_assets.core.fold.journal import journal_path, last_epoch
 from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
 from nnunet_assets.core.training.training_end import TrainingEnd, training_end
 from nnunet_assets.errors import SummaryError
 
 
-def collect_fold_results(roots: Roots, experiment: Experiment, folds: Sequence[str]) -> list[FoldResult]:
+def collect_fold_results(roots: Roots, experiment: Experiment, folds: Sequence[str]) -> list[ScoredFold]:
     """Returns the results of the folds that are finished, in the order of `folds`; unfinished ones are left out.
 
     Raises:
@@ -24,7 +24,7 @@ def collect_fold_results(roots: Roots, experiment: Experiment, folds: Sequence[s
     return fold_results_in(experiment.model_folder(roots), folds)
 
 
-def fold_results_in(model_folder: Path, folds: Sequence[str]) -> list[FoldResult]:
+def fold_results_in(model_folder: Path, folds: Sequence[str]) -> list[ScoredFold]:
     """Returns what `collect_fold_results` does, of a model folder wherever it lies.
 
     Raises:
@@ -34,7 +34,7 @@ def fold_results_in(model_folder: Path, folds: Sequence[str]) -> list[FoldResult
     return [result_of(finished) for finished in found if finished]
 
 
-def result_of(finished: FinishedFold) -> FoldResult:
+def result_of(finished: FinishedFold) -> ScoredFold:
     """Returns the result of a finished fold as it was read.
 
     Raises:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nnunet_assets.core.files.layout import FULL_FOLD, Experiment
 from nnunet_assets.core.fold.commit import FoldInputs
-from nnunet_assets.core.fold.fold_result import FoldResult
+from nnunet_assets.core.fold.fold_result import ScoredFold
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.validation.case_results import CaseResult, read_case_results
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
@@ -34,7 +34,7 @@ def validation_series(trainer: NnunetTrainer, experiment: Experiment, fold: str)
 def series_of(cases: Sequence[CaseResult], experiment: Experiment, fold: str) -> dict[str, float | None]:
     """Returns Dice and IoU of a fold's cases, by label and for the foreground."""
     # One fold alone: what it was made from, and how long, is compared with nothing.
-    result = FoldResult(fold, FoldInputs("", "", "", ""), tuple(cases), 0, {})
+    result = ScoredFold(fold, FoldInputs("", "", "", ""), tuple(cases), 0, {})
     summary = summarize(experiment, [fold], [result])
     series = {"val_dice_mean": summary.foreground.dice.pooled.mean, "val_iou_mean": summary.foreground.iou.pooled.mean}
     for name, label in summary.labels.items():

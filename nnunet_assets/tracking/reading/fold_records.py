@@ -18,7 +18,7 @@ from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.files.regular_file import read_regular
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, MANIFEST_FILE, UNKNOWN, FoldInputs, Manifest, commit_sha256
 from nnunet_assets.core.fold.fold_provenance import OF_ONE_PROCESS, settings_of
-from nnunet_assets.core.fold.fold_result import FoldResult, read_fold_result
+from nnunet_assets.core.fold.fold_result import ScoredFold, read_fold_result
 from nnunet_assets.core.summary.fold_means import FoldMeans, Means, Measure
 from nnunet_assets.core.training.training_end import TrainingEnd, training_end
 from nnunet_assets.core.validation.score_digest import SUMMARY_FILE, scores_digest
@@ -54,7 +54,7 @@ def is_validated(run: "Run") -> bool:
     return names.TRAINING_HASH in run.data.tags or any(name.startswith(names.VAL_DICE) for name in run.data.metrics)
 
 
-def fold_result(client: "MlflowClient", run: "Run", fold: str) -> FoldResult | None:
+def fold_result(client: "MlflowClient", run: "Run", fold: str) -> ScoredFold | None:
     """Returns the scores by case; None where the run does not have the files, or not yet those of its last scores.
 
     Raises:

@@ -11,10 +11,9 @@ from typing import Any
 
 from nnunet_assets.core.files.layout import CV_SUMMARY_FILE, DEFAULT_PLANS, FULL_FOLD, Experiment, comparison_folder
 from nnunet_assets.core.fold.commit import FinishedFold
-from nnunet_assets.core.fold.fold_result import FoldResult
 from nnunet_assets.core.splits.splits import Split
 from nnunet_assets.core.splits.splits_files import readable_splits
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.cross_validation import CVSummary, FoldResult
 from nnunet_assets.core.summary.summary_files import read_summary
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError, DatasetError, FoldError, PlanningError, SummaryError, first_offenders
@@ -83,7 +82,7 @@ def read_fold(asset: AssetPlace, fold: str) -> FoldResult:
     """
     from nnunet_assets.nnunet.results.results import result_of
 
-    return result_of(_finished(asset.experiment.fold_folder(asset.settings.roots, fold)))
+    return FoldResult.of(result_of(_finished(asset.experiment.fold_folder(asset.settings.roots, fold))))
 
 
 def read_folds(asset: AssetPlace, folds: Sequence[str] | None = None) -> dict[str, FoldResult]:
@@ -97,7 +96,9 @@ def read_folds(asset: AssetPlace, folds: Sequence[str] | None = None) -> dict[st
 
     model = asset.experiment.model_folder(asset.settings.roots)
     names = sorted(path.name for path in model.glob("fold_*")) if folds is None else folds
-    found = {one.fold: one for one in fold_results_in(model, [name for name in names if name != FULL_FOLD])}
+    found = {
+        one.fold: FoldResult.of(one) for one in fold_results_in(model, [name for name in names if name != FULL_FOLD])
+    }
     if not found:
         raise FoldError(f"No fold in {model} is finished. Materialize {asset.name} first.")
     return found
@@ -143,8 +144,8 @@ def _full_model(asset: AssetPlace) -> FinishedFold:
     return _finished(asset.experiment.fold_folder(asset.settings.roots, FULL_FOLD))
 
 
-def _summary(asset: AssetPlace) -> CvSummary:
-    return read_summary(asset.experiment.summary_folder(asset.settings.roots) / CV_SUMMARY_FILE)
+def _summary(asset: AssetPlace) -> CVSummary:
+    return CVSummary.of(read_summary(asset.experiment.summary_folder(asset.settings.roots) / CV_SUMMARY_FILE))
 
 
 def _tables(asset: AssetPlace) -> dict[str, Path]:
@@ -208,11 +209,11 @@ def _best_configuration(asset: AssetPlace) -> Any:
     return read_best_configuration(comparison_folder(asset.settings.roots, asset.dataset) / BEST_CONFIGURATION_FILE)
 
 
-def _found_ensembles(asset: AssetPlace) -> dict[str, CvSummary]:
+def _found_ensembles(asset: AssetPlace) -> dict[str, CVSummary]:
     from nnunet_assets.workflows.model.found_ensembles import ensembles_there
 
     found = ensembles_there(asset.settings.roots, read_project(asset.settings.project), asset.dataset)
-    return {summary.experiment.configuration: summary for summary in found.summaries}
+    return {summary.experiment.configuration: CVSummary.of(summary) for summary in found.summaries}
 
 
 def _search(asset: AssetPlace) -> Any:

@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunet_assets.core.files.layout import FULL_FOLD
 from nnunet_assets.core.fold.commit import FinishedFold
-from nnunet_assets.core.fold.fold_result import FoldResult
 from nnunet_assets.core.splits.splits import NO_SPLITS, is_splits
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.cross_validation import CVSummary, FoldResult
 from nnunet_assets.core.summary.label_summary import METRICS
 from nnunet_assets.errors import first_offenders
 
@@ -55,8 +53,6 @@ def problem_of_plans(plans: "Plans") -> str:
 
 def problem_of_fold(result: FoldResult) -> str:
     """Returns what is wrong with a fold's result."""
-    if result.fold == FULL_FOLD:
-        return f"{FULL_FOLD} was validated on the cases that it was trained on: that is no result."
     odd = [
         f"{metric} {score} of {label} in {case.case_id}"
         for case in result.cases
@@ -65,7 +61,7 @@ def problem_of_fold(result: FoldResult) -> str:
         if (score := getattr(scores, metric)) is not None and not 0 <= score <= 1
     ]
     if odd:
-        return f"{result.fold}: {first_offenders(odd)}: a score lies between 0 and 1."
+        return f"fold_{result.fold}: {first_offenders(odd)}: a score lies between 0 and 1."
     return problem_of_cases([case.case_id for case in result.cases])
 
 
@@ -80,17 +76,17 @@ def problem_of_finished(fold: FinishedFold) -> str:
     return f"{fold.folder} lacks {first_offenders(missing)}." if missing else ""
 
 
-def problem_of_summary(summary: CvSummary) -> str:
+def problem_of_summary(summary: CVSummary) -> str:
     """Returns what is wrong with a summary: with one of its folds, or where a mean is none of its scores."""
     for name, label in {**summary.labels, "foreground": summary.foreground}.items():
         for metric in METRICS:
             pooled = getattr(label, metric).pooled
             if pooled.mean is not None and not 0 <= pooled.mean <= 1:
                 return f"The mean {metric} of {name} is {pooled.mean}: it lies between 0 and 1."
-    return problem_of_folds({fold.fold: fold for fold in summary.folds})
+    return problem_of_folds({f"fold_{fold.fold}": fold for fold in summary.folds})
 
 
-def problem_of_summaries(summaries: Mapping[str, CvSummary]) -> str:
+def problem_of_summaries(summaries: Mapping[str, CVSummary]) -> str:
     """Returns what is wrong with the first of several summaries with which anything is; there may be none."""
     return _first("", summaries, problem_of_summary)
 

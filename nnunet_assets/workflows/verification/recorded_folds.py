@@ -8,7 +8,7 @@ from typing import Any, Literal
 from nnunet_assets.core.files.json_file import UNREADABLE, load_json
 from nnunet_assets.core.files.layout import OWN_FOLDER, SUMMARY_FOLDER, Experiment, Roots
 from nnunet_assets.core.fold.commit import MANIFEST_FILE, FinishedFold, commit_sha256
-from nnunet_assets.core.fold.fold_result import FoldResult
+from nnunet_assets.core.fold.fold_result import ScoredFold
 from nnunet_assets.core.fold.members import changed_members
 from nnunet_assets.core.verification.findings import Finding
 from nnunet_assets.errors import SummaryError
@@ -38,7 +38,7 @@ class RecordedFold:
     state: State
     folder: Path
     finished: FinishedFold | None = None
-    result: FoldResult | None = None
+    result: ScoredFold | None = None
     problem: str = ""
 
     def finding(self) -> Finding:

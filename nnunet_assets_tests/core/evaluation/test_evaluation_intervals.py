@@ -7,7 +7,7 @@ import pytest
 
 from nnunet_assets.core.evaluation.evaluation_intervals import add_intervals
 from nnunet_assets.core.evaluation.label_totals import METRIC_COLUMNS, LabelTotals, label_estimate
-from nnunet_assets.core.fold.fold_result import FoldResult
+from nnunet_assets.core.fold.fold_result import ScoredFold
 from nnunet_assets.core.statistics.estimate import Bootstrap, Estimate
 from nnunet_assets.core.statistics.mean_intervals import N_RESAMPLES, SEED
 from nnunet_assets.core.summary.cv_summary import summarize
@@ -114,8 +114,8 @@ CASES = [CaseResult(f"c{k}", scores) for k, scores in enumerate(SCORES)]
 @pytest.mark.parametrize("patients", [None, {case.case_id: f"p{min(k, 7)}" for k, case in enumerate(CASES)}])
 def test_dice_and_iou_have_the_intervals_of_the_summary_to_the_last_digit(patients: Mapping[str, str] | None) -> None:
     folds = [
-        FoldResult("fold_0", INPUTS, tuple(CASES[:6]), 1, {}),
-        FoldResult("fold_1", INPUTS, tuple(CASES[6:]), 1, {}),
+        ScoredFold("fold_0", INPUTS, tuple(CASES[:6]), 1, {}),
+        ScoredFold("fold_1", INPUTS, tuple(CASES[6:]), 1, {}),
     ]
     summary = with_intervals(summarize(EXPERIMENT, ["fold_0", "fold_1"], folds), patients)
     totals = {"A": LabelTotals(), "B": LabelTotals()}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nnunet_assets.core.fold.commit import FinishedFold, commit_fold
-from nnunet_assets.core.fold.fold_result import FoldResult, fold_result, read_fold_result
+from nnunet_assets.core.fold.fold_result import ScoredFold, fold_result, read_fold_result
 from nnunet_assets.core.validation.case_results import LabelScore
 from nnunet_assets.errors import SummaryError
 from nnunet_assets_tests.builders import (
@@ -27,7 +27,7 @@ def fold_folder(tmp_path: Path) -> Path:
     return tmp_path / "fold_0"
 
 
-def read(fold_folder: Path) -> FoldResult:
+def read(fold_folder: Path) -> ScoredFold:
     return read_fold_result(
         fold_folder, LABELS, build_manifest(fold_folder), ["a", "b"], file_ending=".nii.gz", commit_sha256="commit"
     )
@@ -94,11 +94,11 @@ def test_a_result_survives_json_and_an_older_one_says_less() -> None:
         stopped_early="time",
     )
     content = json.loads(json.dumps(result.to_json()))
-    assert FoldResult.from_json(content, INPUTS) == result
+    assert ScoredFold.from_json(content, INPUTS) == result
     for name in ("gpu_hours", "peak_memory_bytes", "commit_sha256"):
         del content[name]
     older = replace(result, gpu_hours=None, peak_memory_bytes={}, commit_sha256=None)
-    assert FoldResult.from_json(content, INPUTS) == older
+    assert ScoredFold.from_json(content, INPUTS) == older
 
 
 def test_what_a_fold_was_trained_with_does_not_make_another_result() -> None:

@@ -70,10 +70,15 @@ class TestOneOfOurOwnRuns:
     def test_has_the_dice_of_whole_cases_by_label_name_and_the_last_values_of_its_curves(self) -> None:
         fold = self.SUMMARY.fold_results[3]
         assert fold == FoldResult(3, "run", "FINISHED", {"a": 0.5}, -0.25, 0.125)
-        assert [case.case_id for case in fold.cases] == ["x"]
+        assert [case.case_id for case in fold.cases] == [case.case_id for case in self.SUMMARY.ranked_cases()] == ["x"]
+        assert fold.n_epochs == 2
         assert (self.SUMMARY.all_class_indices, self.SUMMARY.missing_folds) == (["a"], [0])
         assert not self.SUMMARY.is_pseudo
         assert self.SUMMARY.labels["a"].dice.pooled.mean == self.SUMMARY.foreground.dice.pooled.mean == 0.5
+
+    def test_is_no_model_of_every_case(self) -> None:
+        with pytest.raises(SummaryError, match="fold_all was validated on the cases that it was trained on"):
+            FoldResult.of(build_fold_result("fold_all", {"x": {"a": 0.5}}))
 
     def test_has_all_that_the_record_says(self) -> None:
         assert self.SUMMARY.headline() == self.SCORES.headline()
@@ -98,6 +103,8 @@ class TestOneOfMeansAlone:
             _ = summary.labels
         with pytest.raises(SummaryError, match="Of fold 0 no scores by case are known"):
             _ = summary.folds[0].cases
+        with pytest.raises(SummaryError, match="Of fold 0 no number of epochs is known"):
+            _ = summary.folds[0].n_epochs
         with pytest.raises(SummaryError, match="no rows by case"):
             summary.to_dataframe("case")
 

@@ -24,7 +24,7 @@ from nnunet_assets.assets.fold.adopted_folds import materialization
 from nnunet_assets.assets.fold.recorded_folds import DagsterRecord
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_fold, read_committed
-from nnunet_assets.core.fold.fold_result import FoldResult
+from nnunet_assets.core.fold.fold_result import ScoredFold
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records, write_records
 from nnunet_assets.core.summary.cv_groups import group_name
 from nnunet_assets.core.validation.score_digest import SUMMARY_FILE
@@ -215,7 +215,7 @@ def numbers(result: Any, experiment: Experiment) -> Any:
     """What a summary is made of: the scores by case, or the means where there is no more."""
     if result is None:
         return None
-    if isinstance(result, FoldResult):
+    if isinstance(result, ScoredFold):
         series = series_of(result.cases, experiment, result.fold)
         return {name: None if mean is None else round(mean, 12) for name, mean in series.items() if mean is not None}
     found = {f"val_{measure}_mean": means.foreground for measure, means in result.means.items()}

@@ -10,6 +10,7 @@ from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.search.curves import Curve
 from nnunet_assets.core.search.report import SearchReport, TrialReport
 from nnunet_assets.core.search.trial_files import Trial
+from nnunet_assets.core.summary.cross_validation import CVSummary, FoldResult
 from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.validation.case_results import LabelScore
 from nnunet_assets.nnunet.plans.plans import Plans
@@ -18,8 +19,10 @@ from nnunet_assets.workflows.values import value_rules
 from nnunet_assets.workflows.values.evaluation_values import CaseEvaluation, TestPredictions
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result, build_manifest
 
-FOLD = build_fold_result("fold_0", {"a": {"organ": 0.9}, "b": {"organ": None}})
-SUMMARY = summarize(EXPERIMENT, ["fold_0"], [FOLD])
+SCORED = build_fold_result("fold_0", {"a": {"organ": 0.9}, "b": {"organ": None}})
+FOLD = FoldResult.of(SCORED)
+SCORES = summarize(EXPERIMENT, ["fold_0"], [SCORED])
+SUMMARY = CVSummary.of(SCORES)
 RAW = RawRecord("ab", ("a", "b"), voxels_checked=True, label_volumes_ml={"a": {"organ": 3.5}})
 TRIAL = TrialReport(Trial(0, {"lr": 0.1}, 0), "s_000", Curve({3: 0.5}, 3))
 SEARCH = SearchReport("Dataset004_H", "s", "search s", "fold_0", 1, 3, [], ["lr"], [TRIAL])
@@ -28,7 +31,7 @@ SPLIT = [{"train": ["a"], "val": ["b"]}, {"train": ["b"], "val": ["a"]}]
 
 def with_score(dice: float) -> Any:
     case = replace(FOLD.cases[0], scores={"organ": LabelScore(dice, 0.5)})
-    return replace(FOLD, cases=(case, FOLD.cases[1]))
+    return FoldResult.of(replace(SCORED, cases=(case, FOLD.cases[1])))
 
 
 @pytest.mark.parametrize(
@@ -55,11 +58,15 @@ def with_score(dice: float) -> Any:
         (value_rules.problem_of_splits, SPLIT, [{"train": ["a"], "val": ["a"]}], "a: a fold trains on it"),
         (value_rules.problem_of_fold, FOLD, with_score(1.1), "fold_0: dice 1.1 of organ in a: a score lies between"),
         (value_rules.problem_of_fold, FOLD, with_score(float("nan")), "fold_0: dice nan of organ in a"),
-        (value_rules.problem_of_fold, FOLD, replace(FOLD, fold="fold_all"), "fold_all was validated on the cases that"),
         (value_rules.problem_of_folds, {"fold_0": FOLD}, {}, "There is no fold."),
         (value_rules.problem_of_folds, {"fold_0": FOLD}, {"fold_0": with_score(-1)}, "fold_0: fold_0: dice -1"),
-        (value_rules.problem_of_summary, SUMMARY, replace(SUMMARY, folds=(with_score(2),)), "fold_0: fold_0: dice 2"),
-        (value_rules.problem_of_summaries, {}, {"pair": replace(SUMMARY, folds=())}, "pair: There is no fold."),
+        (
+            value_rules.problem_of_summary,
+            SUMMARY,
+            replace(SUMMARY, fold_results={0: with_score(2)}),
+            "fold_0: fold_0: dice 2",
+        ),
+        (value_rules.problem_of_summaries, {}, {"pair": replace(SUMMARY, fold_results={})}, "pair: There is no fold."),
         (value_rules.problem_of_files, {"csv": Path(__file__)}, {}, "There is no file."),
         (value_rules.problem_of_page, Path(__file__), Path("/nowhere"), "/nowhere: not there, or empty."),
     ],
@@ -72,7 +79,8 @@ def test_a_mistake_is_named(rule: Any, good: object, bad: object, problem: str) 
 def test_a_mean_beyond_its_bounds_is_named() -> None:
     organ = SUMMARY.labels["organ"]
     wrong = replace(organ, iou=replace(organ.iou, pooled=replace(organ.iou.pooled, mean=1.5)))
-    assert value_rules.problem_of_summary(replace(SUMMARY, labels={"organ": wrong})).startswith("The mean iou of organ")
+    summary = CVSummary.of(replace(SCORES, labels={"organ": wrong}))
+    assert value_rules.problem_of_summary(summary).startswith("The mean iou of organ")
 
 
 def test_a_model_whose_files_are_gone_is_named(tmp_path: Path) -> None:
