@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunet_assets.core.fold.fold_request import FoldAttempt
+from nnunet_assets.core.fold.journal import journal_path, readable_until_epoch
 from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.trainer.parameters import training_parameters
@@ -16,12 +17,15 @@ def open_board(trainer: NnunetTrainer, options: TrainingOptions) -> TensorBoardL
     """Returns what writes for TensorBoard from the trainer's epoch on; None: nobody asked for it."""
     if not options.tensorboard:
         return None
+    fold_folder = Path(trainer.output_folder)
+    records, _ = readable_until_epoch(journal_path(fold_folder), trainer.current_epoch)
     return TensorBoardLogger(
-        Path(trainer.output_folder),
+        fold_folder,
         label_names(trainer),
         trainer.current_epoch,
         prefix=options.watch.tb_prefix,
         n_iterations=trainer.num_iterations_per_epoch,
+        earlier=[record for record in records if record.kind == "epoch"],
     )
 
 

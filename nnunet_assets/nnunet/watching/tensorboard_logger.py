@@ -2,10 +2,12 @@
 
 On disk: `fold_k/.nnunet_assets/tensorboard/`, or a folder of the user's name in it, with an event file for each process
 that trained the fold; and in that `batches/`, whose steps are iterations in place of epochs. TensorBoard passes over
-what a process wrote from the step on at which the next one began: each epoch and each iteration is shown once.
+what a process wrote from the step on at which the next one began: each epoch and each iteration is shown once. Epochs
+from before the first of them, of a fold that is continued or that began without TensorBoard, have a file of their own.
 """
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.core.fold.iterations import BATCH, Series
+from nnunet_assets.core.fold.journal import Record
 from nnunet_assets.nnunet.watching.background import Background
 from nnunet_assets.nnunet.watching.epoch_logger import EpochLogger
 from nnunet_assets.processes.child import ChildFailure
@@ -56,6 +59,7 @@ class TensorBoardLogger(EpochLogger):
         first_epoch: What an earlier process wrote from this epoch on is trained again, and not shown any more.
         prefix: The folder of the event files in the fold's `tensorboard`; what lies under another name moves there.
         n_iterations: Of an epoch.
+        earlier: What the journal has of the epochs before the first one; shown where there is no event file yet.
 
     Attributes:
         is_first: Whether nothing that was written before stays.
@@ -69,11 +73,14 @@ class TensorBoardLogger(EpochLogger):
         *,
         prefix: str | None = None,
         n_iterations: int = 1,
+        earlier: Sequence[Record] = (),
     ) -> None:
         super().__init__(label_names)
         self._folder = tensorboard_folder(fold_folder, prefix)
         _gather(tensorboard_folder(fold_folder), self._folder)
-        self.is_first = not first_epoch or not any(self._folder.glob(f"{EVENTS}*"))
+        is_new = not any(self._folder.glob(f"{EVENTS}*"))
+        self.is_first = not first_epoch or is_new
+        self._n_lost = _write_earlier(self._folder, earlier) if is_new and earlier else 0
         self._writer = _writer(self._folder, first_epoch)
         self._batches: Any = None
         self._first_epoch, self._n_iterations = first_epoch, n_iterations
@@ -115,7 +122,7 @@ class TensorBoardLogger(EpochLogger):
 
     def close(self) -> int:
         """Closes the event files and returns how many epochs, or what else of one, could not be written."""
-        n_failed = self._background.close() + self._counting.close()
+        n_failed = self._n_lost + self._background.close() + self._counting.close()
         try:
             for writer in filter(None, (self._writer, self._batches)):
                 writer.close()
@@ -124,9 +131,7 @@ class TensorBoardLogger(EpochLogger):
         return n_failed
 
     def _write_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
-        for series, value in values.items():
-            if math.isfinite(value):
-                self._writer.add_scalar(series, value, epoch)
+        _add_scalars(self._writer, epoch, values)
         # Else a process that is killed takes up to two minutes of epochs along, and a checkpoint may hold them.
         self._writer.flush()
 
@@ -158,6 +163,38 @@ class TensorBoardLogger(EpochLogger):
         for part in (start, end):
             self._writer.file_writer.add_summary(part)
         self._writer.flush()
+
+
+def _add_scalars(
+    writer: "SummaryWriter", epoch: int | None, values: Mapping[str, float | None], seconds: float | None = None
+) -> None:
+    for series, value in values.items():
+        if value is not None and math.isfinite(value):
+            writer.add_scalar(series, value, epoch, walltime=seconds)
+
+
+def _write_earlier(folder: Path, records: Sequence[Record]) -> int:
+    """Writes an event file of these epochs, whole or not at all, that TensorBoard reads before all others.
+
+    Returns:
+        How many could not be written.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+    try:
+        with SummaryWriter(str(part)) as writer:
+            for record in records:
+                _add_scalars(writer, record.epoch, record.values, record.time_ms / 1000)
+        folder.mkdir(parents=True, exist_ok=True)
+        (file,) = part.iterdir()
+        file.rename(folder / f"{EVENTS}{0:010}.{file.name.removeprefix(EVENTS).partition('.')[2]}")
+    except OSError:
+        return len(records)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return 0
 
 
 def _gather(folder: Path, wanted: Path) -> None:

@@ -1,5 +1,6 @@
 """What a fold writes for TensorBoard, read back by TensorBoard's own reader."""
 
+import errno
 import os
 import sys
 import threading
@@ -7,9 +8,11 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from nnunet_assets.core.fold.journal import Record
 from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.nnunet.watching import epoch_logger
 from nnunet_assets.nnunet.watching.tensorboard_logger import (
@@ -27,12 +30,17 @@ from nnunet_assets_tests.training_builders import EXPERIMENT, PhantomProject, ro
 LABELS = ["organ", "lesion (core)"]
 
 
-def shown(fold_folder: Path, prefix: str | None = None) -> dict[str, list[tuple[int, float]]]:
-    """Returns series to epoch and value, as TensorBoard shows them."""
+def event_accumulator(folder: Path) -> Any:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(tensorboard_folder(fold_folder, prefix)))
+    events = EventAccumulator(str(folder))
     events.Reload()
+    return events
+
+
+def shown(fold_folder: Path, prefix: str | None = None) -> dict[str, list[tuple[int, float]]]:
+    """Returns series to epoch and value, as TensorBoard shows them."""
+    events = event_accumulator(tensorboard_folder(fold_folder, prefix))
     return {tag: [(e.step, round(e.value, 4)) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
@@ -80,6 +88,66 @@ def test_epochs_that_are_trained_again_are_shown_once_with_their_later_values(tm
     resumed.close()
 
     assert shown(tmp_path)["train_loss"] == [*((epoch, 1.0) for epoch in range(first)), (first, 0.5)]
+
+
+def records(*epochs: int) -> list[Record]:
+    """Returns what the journal has of epochs that were trained a while ago, the label undefined in each."""
+    return [
+        Record("epoch", 1_700_000_000_000 + epoch, epoch, {"train_loss": 1.0 - epoch / 10, "pseudo_dice/organ": None})
+        for epoch in epochs
+    ]
+
+
+def test_epochs_of_before_the_first_event_file_come_first_in_the_curve_and_at_their_own_times(tmp_path: Path) -> None:
+    for first in (2, 4):  # the second one goes on where the first one was killed, and its journal has all before
+        logger = TensorBoardLogger(tmp_path, LABELS, first, earlier=records(*range(first)), prefix="longer")
+        assert logger.is_first == (first == 2)
+        for epoch in range(first, first + 3):
+            log_epoch(logger, epoch, train_loss=0.5)
+        assert logger.close() == 0
+
+    later = [(epoch, 0.5) for epoch in range(2, 7)]
+    assert shown(tmp_path, "longer")["train_loss"] == [(0, 1.0), (1, 0.9), *later]
+    assert "pseudo_dice/organ" in shown(tmp_path, "longer")
+    assert not list(tensorboard_folder(tmp_path).glob(".*"))
+    folder = tensorboard_folder(tmp_path, "longer")
+    events = event_accumulator(folder)
+    assert [event.wall_time for event in events.Scalars("train_loss")][:2] == [1_700_000_000.0, 1_700_000_000.001]
+
+
+def test_a_kill_while_earlier_epochs_are_written_leaves_them_to_the_next_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            TensorBoardLogger(tmp_path, LABELS, 2, earlier=records(0, 1))
+    assert not list(tmp_path.rglob("events*"))
+
+    logger = TensorBoardLogger(tmp_path, LABELS, 2, earlier=records(0, 1))
+    log_epoch(logger, 2, train_loss=0.5)
+    logger.close()
+
+    assert shown(tmp_path)["train_loss"] == [(0, 1.0), (1, 0.9), (2, 0.5)]
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_earlier_epochs_that_cannot_be_written_are_counted_and_stop_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", full)
+        logger = TensorBoardLogger(tmp_path, LABELS, 2, earlier=records(0, 1))
+    log_epoch(logger, 2, train_loss=0.5)
+    assert logger.close() == 2
+    assert shown(tmp_path)["train_loss"] == [(2, 0.5)]
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_another_name_takes_along_what_lies_under_the_earlier_one(tmp_path: Path) -> None:
