@@ -40,7 +40,7 @@ DRIVER_MODULE = "nnunet_assets.engines.ray_cluster.driver"
 CONNECT_SECONDS = 90.0
 """How long a driver may take to import Ray, on a slow disk, and to connect, for which Ray itself tries for a minute."""
 RETRY_SECONDS, MOST_RETRY_SECONDS = 10.0, 120.0
-"""Between two drivers that find no cluster, twice as long each time: each costs two seconds of a processor."""
+"""Between two tries that find no cluster, twice as long each time: a driver costs two seconds of a processor."""
 PORT_SECONDS = 3.0
 DRIVER_END_SECONDS = 10.0
 
@@ -96,8 +96,7 @@ class RayQueue:
                 raise QueueRefusedError(told.refusal)
             if driver.process.poll() is not None:
                 self.forget(order.name)
-                self._next_try = time.monotonic() + self._retry_seconds
-                self._retry_seconds = min(2 * self._retry_seconds, MOST_RETRY_SECONDS)
+                self._put_off()
                 raise QueueSilentError(_last_line(order.folder / DRIVER_LOG_FILE))
             if time.monotonic() > until:
                 raise QueueSilentError(f"It does not take the connection within {CONNECT_SECONDS:.0f} s.")
@@ -155,11 +154,19 @@ class RayQueue:
     def _driver_of(self, job_id: str) -> _Driver | None:
         return next((one for one in self._drivers.values() if one.told.job_id == job_id), None)
 
+    def _put_off(self) -> None:
+        """Lets some time pass before the next try, twice as long each time."""
+        self._next_try = time.monotonic() + self._retry_seconds
+        self._retry_seconds = min(2 * self._retry_seconds, MOST_RETRY_SECONDS)
+
     def _start(self, order: JobOrder) -> None:
         address = order.resources.address or self._variables.get("RAY_ADDRESS")
         if time.monotonic() < self._next_try:
             raise QueueSilentError("It is tried again in a moment.")
-        if lack := no_answer(address) or no_node_here(address):
+        if lack := no_answer(address):
+            raise QueueSilentError(lack)
+        if lack := no_node_here(address):  # found by a look at every process of this machine
+            self._put_off()
             raise QueueSilentError(lack)
         write_atomically(order.folder / SCRIPT_FILE, job_script(order).encode())
         content = RayOrder(order.name, order.resources, getpid())

@@ -99,6 +99,24 @@ def test_an_address_at_which_nothing_listens_costs_no_process(played: list[str],
     assert no_answer("127.0.0.1:99999")
 
 
+def test_all_processes_of_this_machine_are_not_looked_at_every_moment(
+    played: list[str], order: JobOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter(["This machine is no node.", "This machine is no node.", None])
+    monkeypatch.setattr(queue_module, "no_node_here", lambda _: next(looks))
+    queue = RayQueue({})
+    for seconds in (10, 20):
+        monkeypatch.setattr(queue, "_next_try", time.monotonic())
+        for said in ("This machine is no node", "tried again in a moment", "tried again in a moment"):
+            with pytest.raises(QueueSilentError, match=said):
+                queue.submit(order)
+        assert queue._next_try - time.monotonic() == pytest.approx(seconds, abs=5)
+    monkeypatch.setattr(queue, "_next_try", time.monotonic())
+    played.append(CONNECTED)
+    assert queue.submit(order) == "07000000"
+    queue.forget(order.name)
+
+
 def test_without_ray_nothing_is_begun_and_the_extra_is_named(order: JobOrder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"pip install 'nnunet_assets\[ray\]'"):
