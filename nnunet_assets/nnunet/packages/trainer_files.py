@@ -4,11 +4,12 @@ A registered model that MLflow loads builds its network by nnU-Net, which asks t
 its own trainers; any other is taken along: ours as the folder that they are, one of a project's own as its file, with
 what that file imports from beside it. In a package they are not: whoever predicts with that has them.
 
-The layout is that of `tracking.registry.served_model`: `nnunet_assets/trainers/...` and `own/FILE.py`.
+The layout is that of `tracking.registry.served_model`: `nnunet_assets/trainers/...` and `own/FILE.py`, with `own_2/...`
+for a second folder of trainers: nnU-Net keeps the modules of two apart, which may have files of one name.
 """
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,12 +48,14 @@ def trainer_files(trainers: Iterable[str], variables: Mapping[str, str]) -> Trai
     found = found_trainers(variables)
     files: dict[str, bytes] = {}
     own: dict[Path, None] = {}
-    for source in _needed(trainers, found):
+    needed = list(_needed(trainers, found))
+    places = _places(variables, {source.folder for source in needed} - {OWN_TRAINERS, nnunets})
+    for source in needed:
         if source.folder == OWN_TRAINERS:
             files |= dict(_ours())
         elif source.folder != nnunets:
             for path in _with_imports(source.file, source.folder):
-                files[f"{OWN}/{path.relative_to(source.folder).as_posix()}"] = path.read_bytes()
+                files[f"{places[source.folder]}/{path.relative_to(source.folder).as_posix()}"] = path.read_bytes()
                 own[path] = None
     return TrainerFiles(files, tuple(own))
 
@@ -67,6 +70,12 @@ def _needed(trainers: Iterable[str], found: FoundTrainers) -> Iterator[TrainerSo
                 "project."
             )
         yield from (found.classes[base] for base in found.lineage(name))
+
+
+def _places(variables: Mapping[str, str], folders: Collection[Path]) -> dict[Path, str]:
+    """Returns where each of some folders of trainers lies beside the model, in nnU-Net's order."""
+    ordered = [folder for folder in dict.fromkeys(trainer_folders(variables)) if folder in folders]
+    return {folder: OWN if number == 1 else f"{OWN}_{number}" for number, folder in enumerate(ordered, 1)}
 
 
 def _ours() -> Iterator[tuple[str, bytes]]:

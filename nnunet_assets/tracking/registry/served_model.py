@@ -246,14 +246,16 @@ class ServedModel(PythonModel):  # type: ignore[misc]  # mlflow has no types
 def _trainers_found(folder: Path | None) -> Iterator[None]:
     """Lets nnU-Net find the trainers whose sources came along, which build the network; None: it has them itself.
 
-    A package of the same name that is installed goes first, and what is imported meanwhile stays for later members.
+    Those of the model's own go before ours, as where they trained. A package of the same name that is installed goes
+    first, and what is imported meanwhile stays for later members.
     """
     if folder is None:
         yield
         return
     variables = os.environ  # noqa: TID251 (nnU-Net has no other way to be told)
     before = variables.get(_EXTERNAL_TRAINERS)
-    folders = [folder / "nnunet_assets" / "trainers", folder / "own"]
+    own = sorted(folder.glob("own*"), key=lambda one: (len(one.name), one.name))
+    folders = [*own, folder / "nnunet_assets" / "trainers"]
     sys.path.append(str(folder))
     variables[_EXTERNAL_TRAINERS] = os.pathsep.join(str(one) for one in folders if one.is_dir())
     try:

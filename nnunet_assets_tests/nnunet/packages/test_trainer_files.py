@@ -1,5 +1,6 @@
 """What of trainers goes along with a model, and what of a project does not."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 
 from nnunet_assets.errors import PackageError
 from nnunet_assets.nnunet.packages.trainer_files import trainer_files
-from nnunet_assets.processes.variables import with_trainers
+from nnunet_assets.nnunet.trainer.trainer_sources import found_trainers
+from nnunet_assets.processes.variables import EXTERNAL_TRAINERS, with_trainers
 
 MINE = """
 import helpers.deep
@@ -83,6 +85,43 @@ def test_one_in_a_package_goes_with_it_and_with_what_it_names_from_where_it_stan
     found = trainer_files(["nnUNetTrainerPacked"], with_trainers({}, tmp_path)).files
 
     assert sorted(found) == sorted(f"own/{name}" for name in files if "secret" not in name)
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow's, on what it imports
+def test_files_of_one_name_in_two_folders_go_along_both_and_nnunet_finds_what_it_trained_with(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from nnunet_assets.tracking.registry.served_model import _trainers_found
+
+    other, unasked = tmp_path_factory.mktemp("other"), tmp_path_factory.mktemp("unasked")
+    texts = {
+        folder / "plain.py": PLAIN,
+        other / "plain.py": PLAIN.replace("Plain(", "Other("),
+        other / "mine.py": PLAIN.replace("Plain(", "SliceWise(  # of ours there is one of this name\n    "),
+        unasked / "plain.py": PLAIN.replace("Plain(", "Unasked("),
+    }
+    for file, text in texts.items():
+        file.write_text(text)
+    trainers = ["nnUNetTrainerOther", "nnUNetTrainerPlain", "nnUNetTrainerSliceWise", "nnUNetTrainerTunable"]
+    variables = with_trainers({}, unasked, folder, other)
+    found = trainer_files(trainers, variables)
+
+    own = {path: content for path, content in found.files.items() if path.startswith("own")}
+    assert sorted(own) == ["own/plain.py", "own_2/mine.py", "own_2/plain.py"]
+    assert own["own/plain.py"] == (folder / "plain.py").read_bytes()
+    assert own["own_2/plain.py"] == (other / "plain.py").read_bytes()
+    model = tmp_path_factory.mktemp("model")
+    for path, content in found.files.items():
+        (model / path).parent.mkdir(parents=True, exist_ok=True)
+        (model / path).write_bytes(content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(EXTERNAL_TRAINERS, raising=False)
+        with _trainers_found(model):
+            served = found_trainers(os.environ).classes
+    trained = found_trainers(variables).classes
+    for name in trainers:
+        assert served[name].file.read_bytes() == trained[name].file.read_bytes(), name
+    assert served["nnUNetTrainerSliceWise"].folder == model / "own_2"
 
 
 def test_one_on_nnunets_own_goes_alone(folder: Path) -> None:
