@@ -19,7 +19,7 @@ from nnunet_assets.core.summary.cv_groups import group_name
 from nnunet_assets.core.summary.cv_summary import CaseDice, CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeans, FoldMeansSummary
 from nnunet_assets.core.summary.label_summary import LabelSummary
-from nnunet_assets.core.summary.summary_rows import fold_rows
+from nnunet_assets.core.summary.summary_rows import Row, fold_rows
 from nnunet_assets.core.validation.case_results import CaseResult
 from nnunet_assets.errors import SummaryError
 
@@ -238,11 +238,25 @@ class CVSummary:
         """
         if by == "fold":
             return data_frame(
-                fold_rows(self.scores, self.scores.fold_means()) if self.scores else [_row(fold) for fold in self.folds]
+                fold_rows(self.scores, self.scores.fold_means()) if self.scores else self.last_values_by_fold()
             )
         if self.scores is None:
             raise SummaryError(f"A summary that was built by hand has no rows by {by}; it has rows by fold.")
         return self.scores.to_dataframe(by)
+
+    def last_values_by_fold(self) -> list[Row]:
+        """Returns one row a finished fold, of what nnunet-tracker has of it: its last values and its run."""
+        return [
+            {
+                "fold": fold.fold,
+                "status": fold.status,
+                "val_loss": fold.val_loss,
+                "ema_fg_dice": fold.ema_fg_dice,
+                **{f"dice_class_{index}": fold.dice_per_class.get(index) for index in self.all_class_indices},
+                "run_id": fold.run_id,
+            }
+            for fold in self.folds
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Returns all that the record says as JSON values; what is undefined is null.
@@ -272,17 +286,6 @@ def _dice_per_class(fold: ScoredFold | FoldMeans) -> dict[ClassIndex, float]:
     else:
         dices = dict(fold.means["dice"].labels)
     return {name: value for name, value in dices.items() if value is not None}
-
-
-def _row(fold: FoldResult) -> dict[str, Any]:
-    return {
-        "fold": fold.fold,
-        "status": fold.status,
-        "run_id": fold.run_id,
-        "val_loss": fold.val_loss,
-        "ema_fg_dice": fold.ema_fg_dice,
-        **{f"dice_class_{index}": value for index, value in fold.dice_per_class.items()},
-    }
 
 
 def _number(fold: str) -> int:

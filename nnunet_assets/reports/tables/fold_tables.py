@@ -92,17 +92,7 @@ def to_latex(summary: ByFold, caption: str | None = None, label: str | None = No
 
 def _rows(summary: ByFold) -> list[Row]:
     if isinstance(summary, CVSummary):
-        return [
-            {
-                "fold": fold.fold,
-                "status": fold.status,
-                "val_loss": fold.val_loss,
-                "ema_fg_dice": fold.ema_fg_dice,
-                **{f"dice_class_{index}": fold.dice_per_class.get(index) for index in summary.all_class_indices},
-                "run_id": fold.run_id,
-            }
-            for fold in summary.folds
-        ]
+        return summary.last_values_by_fold()
     return [
         {column: cell for column, cell in row.items() if column != "pseudo_dice_ema"}
         for row in fold_rows(summary, summary.fold_means())
