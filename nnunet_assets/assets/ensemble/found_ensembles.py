@@ -83,7 +83,7 @@ def build_found_ensembles(
             )
         context.log.info(found.headline())
         return dg.MaterializeResult(
-            value=read_value(AssetPlace(settings, found_ensembles_key(config.dataset).path)),
+            value=read_value(AssetPlace(settings, found_ensembles_key(config.dataset).path, declared=declared)),
             data_version=dg.DataVersion(json_sha256(found.digests)),
             metadata=_shown(found),
         )

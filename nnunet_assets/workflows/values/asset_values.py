@@ -15,7 +15,7 @@ from nnunet_assets.core.splits.splits import Split
 from nnunet_assets.core.splits.splits_files import readable_splits
 from nnunet_assets.core.summary.cross_validation import CVSummary, FoldResult
 from nnunet_assets.core.summary.summary_files import read_summary
-from nnunet_assets.declarations.project import read_project
+from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.errors import ConfigError, DatasetError, FoldError, PlanningError, SummaryError, first_offenders
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.destination import Destination
@@ -31,11 +31,13 @@ class AssetPlace:
         settings: Of the project.
         key: The components of its key.
         destination: Where the project's MLflow runs and registered models are; None: as its settings say.
+        declared: What the project declares, where that was read before; None: it is read where it is needed.
     """
 
     settings: Settings
     key: Sequence[str]
     destination: Destination | None = None
+    declared: Project | None = None
 
     @property
     def name(self) -> str:
@@ -46,6 +48,11 @@ class AssetPlace:
     def dataset(self) -> str:
         """Whose it is."""
         return self.key[0]
+
+    @property
+    def project(self) -> Project:
+        """What is declared."""
+        return self.declared or read_project(self.settings.project)
 
     @property
     def experiment(self) -> Experiment:
@@ -212,14 +219,14 @@ def _best_configuration(asset: AssetPlace) -> Any:
 def _found_ensembles(asset: AssetPlace) -> dict[str, CVSummary]:
     from nnunet_assets.workflows.model.found_ensembles import ensembles_there
 
-    found = ensembles_there(asset.settings.roots, read_project(asset.settings.project), asset.dataset)
+    found = ensembles_there(asset.settings.roots, asset.project, asset.dataset)
     return {summary.experiment.configuration: CVSummary.of(summary) for summary in found.summaries}
 
 
 def _search(asset: AssetPlace) -> Any:
     from nnunet_assets.workflows.search.status import search_status
 
-    searches = read_project(asset.settings.project).searches_of(asset.dataset)
+    searches = asset.project.searches_of(asset.dataset)
     config = next((one for one in searches if list(one.identity.key_prefix) == list(asset.key[:-1])), None)
     if config is None:
         raise ConfigError(f"{'/'.join(asset.key)} is not declared in {asset.settings.project} any more.")
