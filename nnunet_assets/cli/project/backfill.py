@@ -132,12 +132,13 @@ def _begin(
     """Begins what is not at work yet, and says what is; of two commands at the same moment only one does.
 
     Raises:
-        FoldError: The split has no such fold; or a fold that is to be trained anew is at work.
+        FoldError: The split has no such fold; what a fold continues is not finished; or a fold that is to be trained
+            anew is at work.
     """
     from nnunet_assets.core.files.kernel_lock import kernel_lock
     from nnunet_assets.jobs import preparation_keys
     from nnunet_assets.workflows.dataset.prepare import readiness
-    from nnunet_assets.workflows.fold.start import refuse_missing_fold
+    from nnunet_assets.workflows.fold.start import refuse_missing_fold, refuse_unfinished_parent
 
     with kernel_lock(settings.dagster_home / "backfill.lock"):
         ongoing = backfills.ongoing(folds)
@@ -149,6 +150,7 @@ def _begin(
         new = [fold for fold in folds if fold not in ongoing]
         for fold in new:
             refuse_missing_fold(settings, project, config, fold)
+            refuse_unfinished_parent(settings, config, fold)
         there = readiness(settings, config)
         before = [] if there.dataset and there.is_split else preparation_keys(project, config.dataset)
         begun = backfills.begin(new, before, retrain=retrain) if new else None

@@ -53,8 +53,7 @@ def prepared_request(
     """
     options, device = asked.options(config.options(settings.project)), asked.device or config.device
     check_options(options, device=device, retrain=asked.retrain, continue_training=continue_training)
-    if config.continued:  # before hours of preparation
-        finished_parent(Fold.read(config.continued.place_of(settings.roots, fold)))
+    refuse_unfinished_parent(settings, config, fold)
     if not asked.retrain:
         check_versions(config.identity.place_of(settings.roots, fold), despite_changes=asked.despite_changes)
 
@@ -74,6 +73,16 @@ def prepared_request(
         before_planning=lambda looked_at: check_fold(looked_at, config.identity, fold),
     )
     return fold_request(settings, config, fold, asked, dataset=dataset)
+
+
+def refuse_unfinished_parent(settings: Settings, config: ExperimentConfig, fold: str) -> None:
+    """Passes where the fold that this one continues is finished, or it continues none; before hours of preparation.
+
+    Raises:
+        FoldError: It is not.
+    """
+    if config.continued:
+        finished_parent(Fold.read(config.continued.place_of(settings.roots, fold)))
 
 
 def refuse_missing_fold(settings: Settings, project: Project, config: ExperimentConfig, fold: str) -> None:

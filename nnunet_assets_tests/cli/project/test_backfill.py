@@ -115,6 +115,18 @@ def test_ctrl_c_leaves_them_and_the_same_command_finds_them_again(daemon: Daemon
     assert len(daemon.backfills()) == 1
 
 
+def test_a_continuation_begins_nothing_before_what_it_continues_is_finished(daemon: Daemon) -> None:
+    longer = f"{EXPERIMENT}  variant: {{name: longer, continues: default, num_epochs: 2000}}\n"
+    (daemon.project / "experiments" / "a" / "defs.yaml").write_text(documents(DATASET, EXPERIMENT, longer))
+
+    result = run(daemon, "longer", "--folds", "0")
+
+    assert result.exit_code == 1
+    said = "fold_0 is to be continued and is not finished (it was not begun). Train it first: `nnunet-assets train Data"
+    assert said in result.stderr
+    assert not daemon.backfills()
+
+
 def test_only_what_is_not_at_work_is_begun(daemon: Daemon) -> None:
     assert run(daemon, "--folds", "1", "--detach").exit_code == 0
     result = run(daemon, "--folds", "0,1,2", "--detach")
