@@ -1,13 +1,18 @@
 """The tunable trainers: nnU-Net's own where nothing is chosen, and what each choice changes."""
 
+import os
+from importlib import import_module
 from typing import Any
 
 import pytest
 
+from nnunet_assets.processes.variables import AUGMENTATION
 from nnunet_assets_tests.nnunet.trainer.test_parameters import DATASET_JSON
 from nnunet_assets_tests.trainers.tiny_trainers import N_EPOCHS, TinyTrainers, batch, tiny
 
 __all__ = ["tiny"]
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of what nnU-Net looks through for a trainer
 
 REGIONS = {
     **DATASET_JSON,
@@ -174,3 +179,28 @@ def test_a_checkpoint_holds_all_that_a_training_goes_on_with(tiny: TinyTrainers,
     assert "grad_scaler_state" in found  # none on a CPU
     assert found["init_args"]["plans"]["configurations"]
     assert "ema_fg_dice" in found["logging"]
+
+
+@pytest.mark.parametrize("name", ["nnUNetTrainer", "nnUNetTrainerSliceWiseBN"])
+@pytest.mark.parametrize(("n_workers", "expected"), [("0", [None, None]), ("1", [1, 1]), ("6", [6, 3])])
+def test_patches_are_augmented_by_as_many_workers_as_the_variable_says(
+    tiny: TinyTrainers, monkeypatch: pytest.MonkeyPatch, name: str, n_workers: str, expected: list[int | None]
+) -> None:
+    nnunets = import_module("nnunetv2.training.nnUNetTrainer.nnUNetTrainer")
+    counted: list[int | None] = []
+
+    def augmenter(*_: Any, num_processes: int | None = None, **__: Any) -> Any:
+        counted.append(num_processes)
+        return iter([None])
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)  # of which nnU-Net takes no more
+    monkeypatch.setenv(AUGMENTATION, n_workers)
+    monkeypatch.setattr(nnunets, "nnUNetDataLoader", lambda *_, **__: None)
+    for kind in ("SingleThreadedAugmenter", "NonDetMultiThreadedAugmenter"):
+        monkeypatch.setattr(nnunets, kind, augmenter)
+    trainer = tiny.initialized(name)
+    trainer.get_tr_and_val_datasets = lambda: (None, None)
+
+    trainer.get_dataloaders()
+
+    assert counted == expected  # of the training, of the validation
