@@ -101,7 +101,7 @@ def test_the_fold_of_a_killed_run_worker_is_finished(
 
     dev.wait_for("a fold that trains", lambda: len(_epochs(folder)) > 2, 400)
     n_epochs = len(_epochs(folder))
-    _kill_run_worker(folder)
+    kill_run_worker(folder)
     killed = time.monotonic()
     dev.wait_for("a second run that trains", lambda: len(_epochs(folder)) > n_epochs + 1, 300)
     print(f"{way}: trained on {time.monotonic() - killed:.0f} s after the kill.")
@@ -137,7 +137,7 @@ def _epochs(folder: Path) -> list[Any]:
     return [record.epoch for record in read_records(journal_path(folder)) if record.kind == "epoch"]
 
 
-def _kill_run_worker(folder: Path) -> None:
+def kill_run_worker(folder: Path) -> None:
     started = [
         p for p in psutil.process_iter(["cmdline"]) if str(folder / ".nnunet_assets") in (p.info["cmdline"] or [])
     ]
