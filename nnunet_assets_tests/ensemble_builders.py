@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,15 +44,37 @@ def add_member(
     return folder
 
 
+def add_contrary_member(roots: Roots) -> None:
+    """Writes the folds of `OTHER`: those of `EXPERIMENT`, which take each label for the next one.
+
+    However those were trained, the two agree on no voxel: the same probabilities belong to other labels.
+    """
+    folder = OTHER.model_folder(roots)
+    shutil.copytree(EXPERIMENT.model_folder(roots), folder)
+    for fold in sorted(folder.glob("fold_*")):
+        with _changed_weights(fold) as weights:
+            for name in [name for name in weights if ".seg_layers." in name]:
+                weights[name] = weights[name].roll(1, 0)
+
+
 def change_weights(fold: Path, *, seed: int, noise: float = 0.05) -> None:
     """Changes the weights of a finished fold, and commits it as they are now."""
     import torch
 
-    checkpoint = torch.load(fold / FINAL_CHECKPOINT, map_location="cpu", weights_only=False)
     generator = torch.Generator().manual_seed(seed)
-    for name, weights in checkpoint["network_weights"].items():
-        if weights.is_floating_point():
-            checkpoint["network_weights"][name] = weights + noise * torch.randn(weights.shape, generator=generator)
+    with _changed_weights(fold) as weights:
+        for name, values in weights.items():
+            if values.is_floating_point():
+                weights[name] = values + noise * torch.randn(values.shape, generator=generator)
+
+
+@contextmanager
+def _changed_weights(fold: Path) -> Iterator[dict[str, Any]]:
+    """Yields the weights of a finished fold, saves what becomes of them, and commits it."""
+    import torch
+
+    checkpoint = torch.load(fold / FINAL_CHECKPOINT, map_location="cpu", weights_only=False)
+    yield checkpoint["network_weights"]
     torch.save(checkpoint, fold / FINAL_CHECKPOINT)
     manifest = read_committed(fold)
     files = {**manifest.files, FINAL_CHECKPOINT: file_sha256(fold / FINAL_CHECKPOINT)}
