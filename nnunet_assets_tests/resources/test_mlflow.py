@@ -1,8 +1,6 @@
 """The resource `mlflow`, in real Dagster runs on a real store."""
 
 import os
-import subprocess
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -33,7 +31,7 @@ pytestmark = [
 ]
 
 
-N_AT_ONCE = 3
+N_AT_ONCE = 2
 FIRST_USE = """
 import dagster as dg
 from nnunet_assets.resources.mlflow import MlflowResource
@@ -301,11 +299,3 @@ def test_processes_that_use_it_first_all_at_once_all_get_their_run(project: Path
     run_at_once(N_AT_ONCE, FIRST_USE, imports=f"{WITH_STORES}\nimport dagster, dagster_mlflow")
     assert [run.info.status for run in runs(project)] == ["FINISHED"] * N_AT_ONCE
     assert not list((project / "data").glob(".mlflow.db*"))
-
-
-def test_loading_the_resource_imports_no_mlflow() -> None:
-    code = (
-        "import sys, nnunet_assets.resources.mlflow; print({'mlflow', 'dagster_mlflow', 'pandas'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.strip() == "set()"
