@@ -8,10 +8,8 @@ RUN    := $(VENV)/bin/
 demo: $(VENV)/.installed
 	$(RUN)nnunet-assets demo
 
-# A file's tests share what they prepare, so that a file runs in one process. Bytecode is kept, whatever the shell says:
-# tests start a few hundred processes.
 test: $(VENV)/.installed-test lint
-	PYTHONDONTWRITEBYTECODE= $(RUN)pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(RUN)python -m nnunet_assets_tests.side_by_side
 
 # An hour and more: what kills, damage, a full disk and a dead tracking server do to real trainings.
 test-faults: $(VENV)/.installed-test

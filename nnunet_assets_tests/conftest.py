@@ -3,7 +3,7 @@
 import gc
 import os
 import signal
-from typing import Any
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,14 +11,13 @@ from hypothesis import settings
 from nnunet_assets.nnunet.preparation import planning
 from nnunet_assets.nnunet.preparation.planning_process import prepare_dataset
 from nnunet_assets.processes.child import end_workers_in_silence
-from nnunet_assets.processes.workers import usable_cpus
 from nnunet_assets_tests.alembic_revisions import revisions_loaded_once
 from nnunet_assets_tests.caught_logs import caplog
 from nnunet_assets_tests.copied_instances import copied_instances, instances_made_by_dagster
 from nnunet_assets_tests.fakes.mlflow_client import stores_in_memory
-from nnunet_assets_tests.file_order import turn_of
 from nnunet_assets_tests.made_once import made_once
 from nnunet_assets_tests.nnunet_in_process import child_in_process
+from nnunet_assets_tests.side_by_side import MADE_ONCE
 from nnunet_assets_tests.tracked_projects import (
     copied_stores,
     new_store,
@@ -59,39 +58,28 @@ end_workers_in_silence()
 
 # Test processes and what they start share the cores: threads that wait for each other double what a training costs.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MATPLOTLIBRC", str(Path(__file__).with_name("matplotlibrc")))
+
+# Whatever is imported and collected stays: a round of the garbage collector would walk it all, and find nothing.
+gc.disable()
 
 # Beside more test processes than there are processors, a refresh of Dagster's, which gives way, would wait for ever.
-if "PYTEST_XDIST_WORKER" in os.environ:
+if MADE_ONCE in os.environ:
     from nnunet_assets.resources.project_folder import REFRESH_NICENESS
 
     os.setpriority(os.PRIO_PROCESS, 0, max(REFRESH_NICENESS - 1, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int | None:
-    """One more than there are processors, where nobody says otherwise: files that wait for servers leave one free."""
-    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else usable_cpus() + 1
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Deals files, where nobody asks for another way."""
-    if config.option.dist != "loadfile":
-        return None
-    from nnunet_assets_tests.file_scheduling import AlikeTogether
-
-    return AlikeTogether(config, log)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Has the slowest files begin."""
-    items.sort(key=lambda item: turn_of(item.path.name))
+    """Has one file end: its audit hook stays in the process, and costs each test after it a twentieth."""
+    items.sort(key=lambda item: item.path.name == "test_any_input.py")
 
 
 def pytest_collection_finish() -> None:
     """Takes what was imported and collected out of the garbage collector's rounds, each of which would walk it all."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

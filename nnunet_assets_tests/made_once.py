@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.core.files.kernel_lock import kernel_lock
+from nnunet_assets_tests.side_by_side import MADE_ONCE
 
 
 @contextmanager
 def made_once(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[tuple[Path, bool]]:
     """Yields a folder that all test processes of a run share, and whether it is still to be filled."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    shared = Path(os.environ.get(MADE_ONCE) or tmp_path_factory.getbasetemp())
     folder, whole = shared / name, shared / f"{name}.whole"
     with kernel_lock(shared / f"{name}.lock"):
         if not whole.exists():
