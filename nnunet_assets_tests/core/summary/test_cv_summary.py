@@ -319,6 +319,10 @@ def test_a_summary_of_the_first_schema_is_still_read() -> None:
     assert summary.labels["A"].dice.pooled.median == pytest.approx(0.6)
     with pytest.raises(SummaryError, match="do not follow from its cases"):
         CvSummary.from_json(damaged(written, "foreground", "dice", "pooled", "mean", value=0.99))
+    other_lists: tuple[Any, ...] = (3, ["fold_0"], {})
+    for odd in other_lists:
+        with pytest.raises(SummaryError, match="do not follow from its cases"):
+            CvSummary.from_json(damaged(written, "missing_folds", value=odd))
 
 
 dices = st.none() | st.floats(0, 1)

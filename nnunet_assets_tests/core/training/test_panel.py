@@ -74,3 +74,12 @@ def test_any_slice_can_be_shown(height: int, width: int, value: float, label: in
     pixels = panel_pixels(Panel("case", image, labels, labels, (1.0, 1.0)))
     assert (pixels.dtype, pixels.shape[2]) == (np.uint8, 3)
     assert not (pixels == OTHER_LABEL).all(2).any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_as_dark_as_nothing(value: float) -> None:
+    image = np.array([[0.0, value], [1.0, 2.0]])
+    labels = np.zeros((2, 2), int)
+    shown = pictures(panel_pixels(Panel("case", image, labels, labels, (1.0, 1.0))))[0]
+    assert shown[0, -1].tolist() == shown[0, 0].tolist() == [0, 0, 0]
+    assert shown[-1, 0].tolist() != [0, 0, 0]

@@ -6,7 +6,7 @@ import pytest
 
 from nnunet_assets.core.fold.journal import append_record, journal_path
 from nnunet_assets.workflows.search import cost as module
-from nnunet_assets.workflows.search.cost import missing_packages, search_cost
+from nnunet_assets.workflows.search.cost import SearchCost, missing_packages, search_cost
 from nnunet_assets_tests.search_builders import project_with_search, write_epoch
 
 
@@ -39,3 +39,9 @@ def test_what_is_not_installed_is_named_with_how_to_get_it(monkeypatch: pytest.M
     assert missing_packages() == ("A search needs Optuna, not installed here: pip install 'nnunet_assets[search]'.")
     monkeypatch.setattr(module, "find_spec", lambda name: object())
     assert missing_packages() is None
+
+
+@pytest.mark.parametrize(("hours", "is_too_little"), [(1.0, False), (0.9999, True), (None, False)])
+def test_hours_that_are_just_enough_for_one_trial_are_not_too_little(hours: float | None, is_too_little: bool) -> None:
+    cost = SearchCost(4, 4, 400, (), epoch_seconds=36.0, hours=hours, max_epochs=100, gpus=0)
+    assert cost.is_too_little is is_too_little

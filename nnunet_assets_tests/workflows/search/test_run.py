@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_assets.core.search.trial_files import write_record
+from nnunet_assets.core.search.curves import Curve
+from nnunet_assets.core.search.trial_files import Trial, write_record
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError, SearchError
 from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.workflows.search import run as module
-from nnunet_assets.workflows.search.run import run_search, search_named
+from nnunet_assets.workflows.search.run import run_search, search_named, trial_in_words
 from nnunet_assets_tests.fakes.fold_child import Ends
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.search_builders import project_with_search
@@ -109,3 +110,21 @@ def test_a_search_is_named_by_its_name_or_with_its_dataset(tmp_path: Path) -> No
     assert search_named(project, "lr") is search_named(project, "Dataset004_Hippocampus/lr") is config
     with pytest.raises(ConfigError, match=r"declares no search 'lrr'\. Did you mean lr\? There are: Dataset004_"):
         search_named(read_project(tmp_path), "lrr")
+
+
+@pytest.mark.parametrize(
+    ("trial", "curve", "said"),
+    [
+        (Trial(0, {"lr": 0.012345, "loss": "dice"}, 0), Curve(), "begins: lr 0.01235, loss dice."),
+        (Trial(0, {"lr": 0.1}, 0), Curve({2: 0.5}, 2), "goes on after 2 epochs: lr 0.1."),
+        (Trial(0, {}, 0, "finished"), Curve({1: 0.5, 2: 0.6}, 2), "is finished: pseudo Dice 0.6000 at its last epoch."),
+        (Trial(0, {}, 0, "stopped", 3), Curve({}, 3), "is stopped after 3 epochs: no pseudo Dice."),
+        (
+            Trial(0, {}, 0, "failed", 1, "diverged", "No number."),
+            Curve(),
+            "failed (diverged) after 1 epochs: No number.",
+        ),
+    ],
+)
+def test_what_is_said_of_a_trial_is_where_it_stands(trial: Trial, curve: Curve, said: str) -> None:
+    assert trial_in_words(trial, curve) == said

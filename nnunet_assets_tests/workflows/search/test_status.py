@@ -21,3 +21,12 @@ def test_trials_have_their_curves_and_those_that_were_validated_their_dice(tmp_p
 def test_a_search_that_was_not_begun_has_no_trials(tmp_path: Path) -> None:
     _, config, settings = project_with_search(tmp_path)
     assert search_status(settings, config).trials == []
+
+
+def test_of_a_trial_whose_scores_cannot_be_read_no_dice_is_said(tmp_path: Path) -> None:
+    _, config, settings = project_with_search(tmp_path)
+    book = begun_book(config, settings, [0.1])
+    finish(config, settings, 0)
+    (book.fold_folder(0) / "validation" / "summary.json").write_text("[")
+    (report,) = search_status(settings, config).trials
+    assert (report.score, report.dice) == (0.1, None)

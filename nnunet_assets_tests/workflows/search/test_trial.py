@@ -103,3 +103,18 @@ def _rest() -> dict[str, Any]:
     dices = {f"pseudo_dice/{name}": 0.5 for name in ("organ", "lesion")}
     means = {"pseudo_dice_mean": 0.5, "pseudo_dice_ema": 0.5, "epoch_seconds": 0.01, "generalization_gap": 0.0}
     return {**dices, **means, "learning_rate": 0.01, "epoch": 0, "epochs_trained": 1}
+
+
+@pytest.mark.parametrize(("patience", "problem"), [(60.0, "No such loss."), (-1.0, "Another process trains it.")])
+def test_a_fold_that_another_process_trains_is_waited_for_and_no_longer_than_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float, problem: str
+) -> None:
+    ends = iter([FoldFailed("Another process trains it.", ExitCode.OWNED, ""), ConfigError("No such loss.")])
+
+    def ended(*_: object, **__: object) -> None:
+        raise next(ends)
+
+    search = play_search(tmp_path, monkeypatch)
+    monkeypatch.setattr(trial, "train_from_there", ended)
+    monkeypatch.setattr(trial, "OWNED_SECONDS", patience)
+    assert reports(TrialRun(search.work, 0, POINT))[-1]["problem"] == problem
