@@ -1,12 +1,13 @@
 """What a search finds for its epochs, and what its driver costs.
 
 `replay PROJECT NAME`: a grid search that ran to its end (every trial trained whole, so that all curves are known) is
-searched again from its journals, 20 seeds for each searcher: Optuna's TPE and random, each with and without ASHA. What
-is printed, and drawn with `--figure`, is the best final pseudo Dice found over the epochs spent, with its interval over
-the seeds.
+searched again from its journals, 20 seeds for each searcher: Optuna's TPE and random, each with and without ASHA, until
+half of the grid's epochs are spent. What is printed, and drawn with `--figure`, is the best final pseudo Dice found
+over the epochs spent: the mean over the seeds with its 95 % interval, and the same of the difference to random search.
 
 `cost PROJECT NAME`: a search is run while the processor seconds of its driver and of Ray are counted, those of the
-trials' own supervisors and folds apart; and how long after a trial's end the next one's fold begins.
+trials' own supervisors and folds apart, and what was spent before the first epoch; and how long after a trial's end
+the next one's fold begins.
 """
 
 import argparse
@@ -34,16 +35,18 @@ from nnunet_assets.workflows.search.run import search_named
 from nnunet_assets.workflows.search.sampling import next_point
 
 N_SEEDS = 20
+T_QUANTILE = 2.093
+"""Of Student's distribution, for a 95 % interval of the mean of as many."""
 
 
 def replay(
-    space: Space, curves: dict[str, Curve], max_epochs: int, sampler: str, *, seed: int, asha: Any
+    space: Space, curves: dict[str, Curve], max_epochs: int, sampler: str, *, seed: int, asha: Any, most: int
 ) -> Iterator[tuple[int, float | None]]:
-    """Yields epochs spent so far and the best final score, trial by trial."""
+    """Yields epochs spent so far and the best final score, trial by trial, until so many epochs are spent."""
     trials: list[Trial] = []
     seen: dict[int, Curve] = {}
     spent, best = 0, None
-    while (point := next_point(space, sampler, seed, trials, seen)) is not None:
+    while spent < most and (point := next_point(space, sampler, seed, trials, seen)) is not None:
         whole, number = curves[_key(point)], len(trials)
         stand_in = SimpleNamespace(trial_id=str(number))
         n_epochs, state = max_epochs, "finished"
@@ -89,7 +92,7 @@ def replay_all(args: argparse.Namespace) -> None:
         sys.exit(
             f"{config.title} is no whole grid: {len(curves)} of {config.declared_space.n_points}, epochs {lengths}."
         )
-    grid = [n_max * step // 2 for step in range(2, 2 * len(curves) + 1)]
+    grid = [n_max * step // 2 for step in range(2, len(curves) + 1)]
     rows: dict[str, list[list[float]]] = {}
     for sampler in ("random", "tpe"):
         for least in (None, args.min_epochs):
@@ -97,34 +100,45 @@ def replay_all(args: argparse.Namespace) -> None:
             rows[name] = []
             for seed in range(N_SEEDS):
                 asha = _asha(n_max, least, args.reduction) if least else None
-                steps = list(replay(config.declared_space, curves, n_max, sampler, seed=seed, asha=asha))
+                steps = list(replay(config.declared_space, curves, n_max, sampler, seed=seed, asha=asha, most=grid[-1]))
                 rows[name].append([_best_at(steps, at) for at in grid])
     top = max(curve.last[1] for curve in curves.values() if curve.last)
-    print(f"best of the grid: {top:.4f}; medians over {N_SEEDS} seeds [quartiles]")
-    for at in (0.1, 0.25, 0.5, 1.0):
-        place = min(len(grid) - 1, round(at * len(curves) * 2) - 2)
+    print(f"best of the grid: {top:.4f}; means over {N_SEEDS} seeds [95 % interval], and difference to random search")
+    for share in (0.05, 0.1, 0.2, 0.3, 0.5):
+        place = min(len(grid) - 1, max(0, round(share * len(curves) * 2) - 2))
         for name, found in rows.items():
-            values = sorted(row[place] for row in found if not math.isnan(row[place]))
-            if len(values) > 3:
-                low, mid, high = statistics.quantiles(values, n=4)
-                print(f"{grid[place]:>6} epochs  {name:<14} {mid:.4f} [{low:.4f} to {high:.4f}], {len(values)} seeds")
+            values = [row[place] for row in found]
+            others = [row[place] - other[place] for row, other in zip(found, rows["random"], strict=True)]
+            n_best = sum(value == top for value in values)
+            print(
+                f"{grid[place]:>6} epochs  {name:<14} {_interval(values)}  {_interval(others)}, best in {n_best} seeds"
+            )
     if args.figure:
         _draw(grid, rows, top, args.figure)
 
 
+def _interval(values: list[float]) -> str:
+    mean, half = _mean(values)
+    return f"{mean:.4f} [{mean - half:.4f}, {mean + half:.4f}]"
+
+
+def _mean(values: list[float]) -> tuple[float, float]:
+    """Returns the mean, and the half width of its interval."""
+    return statistics.fmean(values), T_QUANTILE * statistics.stdev(values) / math.sqrt(len(values))
+
+
 def _draw(grid: list[int], rows: dict[str, list[list[float]]], top: float, file: Path) -> None:
-    import numpy as np
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, 4), layout="constrained")
     axes = figure.subplots()
     for name, found in rows.items():
-        values = np.array(found)
-        low, mid, high = np.nanpercentile(values, [25, 50, 75], axis=0)
-        (line,) = axes.plot(grid, mid, label=name)
+        means = [_mean(list(values)) for values in zip(*found, strict=True)]
+        (line,) = axes.plot(grid, [mean for mean, _ in means], label=name)
+        low, high = ([mean + sign * half for mean, half in means] for sign in (-1, 1))
         axes.fill_between(grid, low, high, alpha=0.15, color=line.get_color())
     axes.axhline(top, color="0.7")
-    axes.set(xlabel="epochs spent", ylabel="best final pseudo Dice (median, quartiles)")
+    axes.set(xlabel="epochs spent", ylabel=f"best final pseudo Dice, mean over {N_SEEDS} seeds")
     axes.legend()
     figure.savefig(file, dpi=120)
 
@@ -138,7 +152,10 @@ def cost(args: argparse.Namespace) -> None:
     run = subprocess.Popen([*command, "--project", str(args.project)])
     seconds: dict[str, dict[int, float]] = {}
     memory: dict[str, float] = {}
+    before: dict[str, float] = {}
     while run.poll() is None:
+        if not before and _epochs(args):
+            before = {kind: sum(of_kind.values()) for kind, of_kind in seconds.items()}
         now: dict[str, float] = {}
         for one in _below(psutil.Process(run.pid)):
             try:
@@ -153,12 +170,16 @@ def cost(args: argparse.Namespace) -> None:
     record = read_record(search_folder(settings.roots, config.of.dataset, config.name))
     assert record
     folders = [trial_folder(config, settings.roots, one) for one in record.trials]
-    n_epochs = sum(Curve.read(folder).n_epochs for folder in folders)
+    n_epochs = _epochs(args)
     print(f"{len(folders)} trials, {n_epochs} epochs, {time.time() - begun:.0f} s in all")
     for kind, of_kind in sorted(seconds.items()):
         spent = sum(of_kind.values())
-        share = spent / n_epochs
-        print(f"{kind:<12} {spent:7.1f} processor s, {share:.3f} an epoch, at most {memory[kind] / 2**20:.0f} MiB")
+        first = before.get(kind, 0.0)
+        share = (spent - first) / n_epochs
+        print(
+            f"{kind:<12} {spent:7.1f} processor s: {first:.1f} before the first epoch, then {share:.3f} an epoch; at "
+            f"most {memory[kind] / 2**20:.0f} MiB"
+        )
     ends = [max((one.time_ms for one in read_records(journal_path(folder))), default=0) / 1000 for folder in folders]
     begins = [one.begun_ms / 1000 for one in record.trials]
     starts = [next((one.time_ms / 1000 for one in read_records(journal_path(folder))), 0.0) for folder in folders]
@@ -166,6 +187,13 @@ def cost(args: argparse.Namespace) -> None:
     print("s from an end to the next trial's begin:", [round(wait, 1) for wait in waits if wait is not None])
     firsts = [round(start - begin, 1) for start, begin in zip(starts, begins, strict=True)]
     print("s from a trial's begin to its fold's first line:", firsts)
+
+
+def _epochs(args: argparse.Namespace) -> int:
+    settings, config = project_settings(args.project), search_named(read_project(args.project), args.name)
+    record = read_record(search_folder(settings.roots, config.of.dataset, config.name))
+    trials = record.trials if record else ()
+    return sum(Curve.read(trial_folder(config, settings.roots, one)).n_epochs for one in trials)
 
 
 def _below(process: psutil.Process) -> list[psutil.Process]:

@@ -8,7 +8,7 @@ from nnunet_assets.core.search.trial_files import SearchRecord, Trial, search_fo
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.declarations.search_config import SearchConfig
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.search.book import Book, trial_folder
+from nnunet_assets.workflows.search.book import Book, declared_of, trial_folder
 from nnunet_assets_tests.cross_validation_builders import write_fold
 from nnunet_assets_tests.project_builders import DATASET, documents, write_project
 
@@ -40,7 +40,7 @@ def project_with_search(root: Path, *others: str, **changes: str) -> tuple[Proje
 def begun_book(config: SearchConfig, settings: Settings, *scores: Sequence[float | None]) -> Book:
     """Returns the book of a search whose trials have these scores, epoch by epoch; all of them go on."""
     folder = search_folder(settings.roots, config.of.dataset, config.name)
-    write_record(folder, SearchRecord({}, dict(config.space), {"raw_hash": "r"}))
+    write_record(folder, SearchRecord(declared_of(config), dict(config.space), {"raw_hash": "r"}))
     book = Book(config, settings.roots)
     for number, of_trial in enumerate(scores):
         book.begin({"initial_lr": 0.01 * (number + 1), "optimizer_name": "SGD"})

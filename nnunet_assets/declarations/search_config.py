@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from nnunet_assets.core.files.layout import DEFAULT_PLANS, DEFAULT_TRAINER, NAME_PATTERN, Experiment, fold_key
-from nnunet_assets.core.search.space import Dimension, Kind, Space
+from nnunet_assets.core.search.space import Dimension, Kind, Space, is_same
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.fields import (
     Configuration,
@@ -34,7 +34,7 @@ _KINDS: tuple[Kind, ...] = (*_RANGES, "choice")
 def _short_enough(name: str) -> str:
     if len(name) > LONGEST_NAME:
         raise ValueError(
-            f"{name!r} has {len(name)} characters; with a trial's number it is to name a variant: {LONGEST_NAME}"
+            f"{name!r} has {len(name)} characters, and at most {LONGEST_NAME} leave room for a trial's number behind it"
         )
     return name
 
@@ -57,13 +57,15 @@ def _positive(bounds: list[Any]) -> list[Any]:
 def _choices(values: list[Any]) -> list[Any]:
     if not values:
         raise ValueError("the list is empty; name what is to be chosen from")
-    if repeated := next((value for value in values if values.count(value) > 1), None):
-        raise ValueError(f"{repeated!r} is listed more than once")
+    for place, value in enumerate(values):
+        if any(is_same(value, other) for other in values[:place]):
+            raise ValueError(f"{value!r} is listed more than once")
     return values
 
 
 Numbers = Annotated[list[float], AfterValidator(_bounds)]
-Whole = Annotated[list[int], AfterValidator(_bounds)]
+Whole = Annotated[list[Annotated[int, Field(ge=-(2**53), le=2**53)]], AfterValidator(_bounds)]
+"""Up to where every whole number is one of a sampler's, too."""
 
 
 class DimensionConfig(Declaration):
@@ -217,8 +219,8 @@ class SearchConfig(Declaration):
             variant=variant_fields(self.trial_name(number), self.budget.max_epochs, {**constants, **point}),
         )
 
-    def point_of(self, experiment: ExperimentConfig) -> dict[str, Any] | None:
-        """Returns the point that an experiment is, in this search's space; None: it is none of its trials."""
+    def is_like_a_trial(self, experiment: ExperimentConfig) -> bool:
+        """Says whether an experiment has what every trial has, whatever its point: the space may have been another."""
         of, variant = self.of, experiment.variant
         same = (of.dataset, of.configuration, of.plans, of.trainer)
         if variant is None or same != (
@@ -227,14 +229,10 @@ class SearchConfig(Declaration):
             experiment.plans,
             experiment.trainer,
         ):
-            return None
-        own = variant.model_dump(exclude={"name", "hyperparameters"}, exclude_unset=True)
-        settings = {**own, **variant.hyperparameters}
-        space = self.declared_space
-        fixed = {**space.constants, "num_epochs": self.budget.max_epochs}
-        point = {name: value for name, value in settings.items() if name not in fixed}
-        is_same = {name: settings.get(name) for name in fixed} == fixed
-        return point if is_same and space.holds(point) else None
+            return False
+        settings = {**variant.model_dump(), **variant.hyperparameters}
+        fixed = {**self.declared_space.constants, "num_epochs": self.budget.max_epochs}
+        return {name: settings.get(name) for name in fixed} == fixed
 
 
 def variant_fields(name: str, num_epochs: int, settings: Mapping[str, Any]) -> dict[str, Any]:

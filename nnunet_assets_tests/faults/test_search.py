@@ -51,6 +51,7 @@ DATASET = "Dataset953_Phantom"
 DRIVER = "nnunet_assets.workflows.search.tune_driver"
 FOLD = "nnunet_assets.nnunet.training.fold_process"
 MARK = "NNUNET_ASSETS_SEARCH_TRIAL"
+N_KILLS = 10
 COMMAND = [sys.executable, "-c", "from nnunet_assets.cli import run; run()", "search"]
 
 
@@ -152,6 +153,10 @@ def _goes_on(process: "subprocess.Popen[bytes]", project: Path, n_before: int) -
     return process.poll() is not None or n_epochs(project) > n_before
 
 
+def _is_driven_or_ended(process: "subprocess.Popen[bytes]", project: Path) -> bool:
+    return process.poll() is not None or bool(processes(project, DRIVER))
+
+
 def nothing_left(project: Path) -> None:
     wait_for(lambda: not processes(project), 60)
 
@@ -206,6 +211,39 @@ def test_killed_again_and_again_it_ends_with_the_same_trials(
     assert all(record.trials[number].point == point for number, point in points.items())
     nothing_left(project)
     said(killed=json.dumps(killed), **states)
+
+
+def test_with_its_driver_killed_at_ten_random_moments_it_ends_with_the_same_trials(
+    project: Path, start: Callable[[], "subprocess.Popen[bytes]"], said: Callable[..., None]
+) -> None:
+    """At moments that wait for nothing: while Ray starts, between two trials, in the middle of an epoch."""
+    draw = random.Random(seed := int.from_bytes(os.urandom(4)))
+    points: dict[int, Any] = {}
+    kills: list[int] = []
+    process = start()
+    while len(kills) < N_KILLS:
+        wait_for(partial(_is_driven_or_ended, process, project))
+        if process.poll() is not None:
+            # Of two kills without an epoch between them the second ends the run, and the next one goes on.
+            assert process.returncode in (1, 2), (project / "run.log").read_text()
+            process = start()
+            continue
+        time.sleep(draw.uniform(0, 25))
+        for one in processes(project, DRIVER)[:1]:
+            one.send_signal(signal.SIGKILL)
+            kills.append(n_epochs(project))
+            one.wait(30)
+        record = record_of(project)
+        for trial in record.trials if record else ():
+            assert points.setdefault(trial.number, trial.point) == trial.point
+    if process.wait(1200) != 0:
+        assert start().wait(1200) == 0, (project / "run.log").read_text()
+    states = check_whole(project)
+    record = record_of(project)
+    assert record
+    assert all(record.trials[number].point == point for number, point in points.items())
+    nothing_left(project)
+    said(seed=seed, epochs_at_kills=json.dumps(kills), **states)
 
 
 def test_asked_to_end_it_ends_its_trials_in_order_and_leaves_nothing(

@@ -79,7 +79,7 @@ def status(name: str, project: Path, as_json: bool) -> int:
     report = search_status(settings, config)
     _show(report, as_json=as_json)
     if not as_json:
-        for scores in adopted_scores(settings, declared, config, len(report.trials)):
+        for scores in adopted_scores(settings, declared, config, report):
             click.echo(str(scores))
     return DONE
 
@@ -115,7 +115,11 @@ def _show(report: "SearchReport", *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.to_json(), indent=2, allow_nan=False))
         return
-    rows = [{key: _cell(value) for key, value in row(one, report.settings).items()} for one in report.in_order]
+    left_out = {"begun"} if report.n_changes else {"begun", "is_counted"}
+    rows = [
+        {key: _cell(value) for key, value in row(one, report.settings).items() if key not in left_out}
+        for one in report.in_order
+    ]
     terminal = console()
     print_table(terminal, rows, ["trial"], report.title)
     terminal.print(report.headline(), soft_wrap=True)

@@ -56,6 +56,29 @@ class Curve:
         return -n_epochs, -score
 
 
+class CurveReader:
+    """Reads the curves of folds again and again, and a journal only where something was written since.
+
+    A long search is looked at each second, and most of its trials ended hours ago.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[Path, tuple[tuple[int, int, int], Curve]] = {}
+
+    def read(self, fold_folder: Path) -> Curve:
+        """Returns the curve of a fold; empty where it has not begun."""
+        try:
+            status = journal_path(fold_folder).stat()
+        except FileNotFoundError:
+            return Curve()
+        is_at = (status.st_ino, status.st_size, status.st_mtime_ns)
+        before = self._seen.get(fold_folder)
+        if before is None or before[0] != is_at:
+            # What is written while it is read is read with the next look: the size was asked for before.
+            before = self._seen[fold_folder] = (is_at, Curve.read(fold_folder))
+        return before[1]
+
+
 def best_first(curves: Mapping[int, Curve]) -> list[int]:
     """Returns the numbers of trials, the best one first; of two that are equal the one that began first."""
     return sorted(curves, key=lambda number: (*curves[number].rank, number))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from nnunet_assets.core.search.curves import Curve, best_first
@@ -18,12 +19,20 @@ class TrialReport:
         name: Of its variant.
         curve: Its epochs.
         dice: Mean Dice of the validation cases of its fold; None: it was not validated.
+        is_counted: Whether its point lies in the space as it is now; else it does not count for how many there are to
+            be, and does not go on.
     """
 
     trial: Trial
     name: str
     curve: Curve
     dice: float | None = None
+    is_counted: bool = True
+
+    @property
+    def begun(self) -> datetime:
+        """When its point was drawn, in UTC."""
+        return datetime.fromtimestamp(self.trial.begun_ms / 1000, UTC)
 
     @property
     def score(self) -> float | None:
@@ -43,8 +52,9 @@ class SearchReport:
         n_wanted: How many trials there are to be.
         max_epochs: Of each that is not stopped.
         stopped_at: After how many epochs trials are compared.
-        settings: What is varied, in the order of the declaration.
+        settings: What is varied, in the order of the declaration, and then what trials of an earlier space varied.
         trials: By number.
+        n_changes: How often the space was changed after trials had begun.
     """
 
     dataset: str
@@ -56,6 +66,7 @@ class SearchReport:
     stopped_at: Sequence[float]
     settings: Sequence[str]
     trials: Sequence[TrialReport]
+    n_changes: int = 0
 
     @property
     def ranked(self) -> list[TrialReport]:
@@ -96,16 +107,32 @@ class SearchReport:
         """What they took."""
         return sum(one.curve.seconds for one in self.trials) / 3600
 
+    @property
+    def counted(self) -> list[TrialReport]:
+        """The trials in the space as it is now."""
+        return [one for one in self.trials if one.is_counted]
+
     def counts(self) -> dict[str, int]:
-        """Returns how many trials are in each state; `begun` are those that train, or go on with the next run."""
-        states = [one.trial.state for one in self.trials]
+        """Returns how many of these are in each state; `begun` are those that train, or go on with the next run."""
+        states = [one.trial.state for one in self.counted]
         return {state: states.count(state) for state in dict.fromkeys(states)}
 
+    def changes(self) -> str:
+        """Returns what became of the trials of an earlier space, in a sentence; nothing where it was never changed."""
+        if not self.n_changes:
+            return ""
+        times = "once" if self.n_changes == 1 else f"{self.n_changes} times"
+        n_outside = len(self.trials) - len(self.counted)
+        outside = "1 of them lies" if n_outside == 1 else f"{n_outside} of them lie"
+        return f"The space was changed {times} after trials began: {outside} outside of it now, ranked but not counted."
+
     def headline(self) -> str:
-        """Returns it in a sentence or two."""
+        """Returns it in a few sentences."""
         counts = ", ".join(f"{n} {state}" for state, n in self.counts().items()) or "none begun"
         spent = f"{self.n_epochs:,} epochs, {self.hours:.2g} h"
-        begun = f"{len(self.trials)} of {self.n_wanted} trials ({counts}); {spent}."
+        begun = f"{len(self.counted)} of {self.n_wanted} trials ({counts}); {spent}."
+        if changes := self.changes():
+            begun = f"{begun} {changes}"
         best = self.best
         if best is None or best.curve.last is None:
             return f"{begun} No trial has a pseudo Dice yet."
@@ -122,6 +149,7 @@ class SearchReport:
             "search": self.name,
             "fold": self.fold,
             "trials_wanted": self.n_wanted,
+            "space_changes": self.n_changes,
             "epochs": self.n_epochs,
             "hours": self.hours,
             "best": self.best.trial.number if self.best else None,
@@ -137,6 +165,8 @@ def row(one: TrialReport, settings: Sequence[str]) -> dict[str, Any]:
         "variant": one.name,
         **{name: point.get(name) for name in settings},
         "state": one.trial.state,
+        "is_counted": one.is_counted,
+        "begun": one.begun.isoformat(timespec="seconds"),
         "epochs": one.curve.n_epochs,
         "pseudo_dice": one.score,
         "dice": one.dice,

@@ -55,7 +55,7 @@ class Dimension:
     def holds(self, value: Any) -> bool:
         """Says whether it may be this."""
         if self.kind == "choice":
-            return any(_is_same(value, choice) for choice in self.choices)
+            return any(is_same(value, choice) for choice in self.choices)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         return self.low <= value <= self.high and (self.kind not in WHOLE_NUMBERS or value == int(value))
@@ -63,8 +63,7 @@ class Dimension:
     def is_part_of(self, point: Mapping[str, Any]) -> bool:
         """Says whether its conditions hold for what a point has so far."""
         return all(
-            name in point and any(_is_same(point[name], value) for value in values)
-            for name, values in self.when.items()
+            name in point and any(is_same(point[name], value) for value in values) for name, values in self.when.items()
         )
 
 
@@ -105,11 +104,12 @@ class Space:
 
 
 def is_same_point(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Says whether two points are the same; 1 and true are not."""
-    return one.keys() == other.keys() and all(_is_same(one[name], other[name]) for name in one)
+    """Says whether two points are the same."""
+    return one.keys() == other.keys() and all(is_same(one[name], other[name]) for name in one)
 
 
-def _is_same(one: Any, other: Any) -> bool:
+def is_same(one: Any, other: Any) -> bool:
+    """Says whether two values are the same; 1 and true are not."""
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 

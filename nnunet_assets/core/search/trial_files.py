@@ -6,9 +6,9 @@ stands in the journal of its fold and nowhere else.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from nnunet_assets.core.files.json_file import JsonError, write_json_atomically
 from nnunet_assets.core.files.layout import Roots, comparison_folder
@@ -16,6 +16,7 @@ from nnunet_assets.core.files.typed_json import dataclass_from_json, dataclass_t
 from nnunet_assets.errors import DamagedFileError
 
 TrialState = Literal["begun", "finished", "stopped", "failed"]
+STATES: tuple[TrialState, ...] = get_args(TrialState)
 
 RECORD_FILE, STOP_FILE = "search.json", "STOP"
 SEARCHES_FOLDER = "searches"
@@ -69,7 +70,7 @@ class SearchRecord:
     space: Mapping[str, Any]
     inputs: Mapping[str, str]
     trials: tuple[Trial, ...] = ()
-    extended: int = field(default=0)
+    extended: int = 0
 
     def with_trial(self, trial: Trial) -> "SearchRecord":
         """Returns it with a trial as it is now, or a new one."""

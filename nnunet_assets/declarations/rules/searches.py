@@ -157,6 +157,10 @@ def _condition_problems(
             )
             yield declared.problem(location, sentence)
             continue
+        if not values:
+            yield declared.problem(
+                location, f"is an empty list, so that {name} would be part of no trial. Name a value."
+            )
         for value in values:
             if not choices[other].holds(value):
                 offered = ", ".join(map(str, choices[other].choices))
@@ -173,7 +177,8 @@ def _value_problems(
         try:
             sizes = config.trial(0, {name: value}).sizes
         except ConfigError as error:
-            sentence = str(error).splitlines()[0].removeprefix("variant.").removeprefix(f"{name}: ")
+            first = str(error).splitlines()[0].removeprefix("variant.").removeprefix(f"{name}: ")
+            sentence = first.rpartition("Value error, ")[2]
             yield declared.problem((*SPACE, name), f"no trial can have {value!r}: {sentence}")
             return
         if sizes and (problem := sizes.problem_with(of.configuration, plan)):
@@ -191,7 +196,7 @@ def _taken_names(
             variant
             and other.config.dataset == config.of.dataset
             and re.fullmatch(rf"{re.escape(config.name)}_[0-9]{{3,}}", variant.name, re.IGNORECASE)
-            and config.point_of(other.config) is None  # the trial itself, adopted
+            and not config.is_like_a_trial(other.config)  # else the trial itself, adopted
         ):
             sentence = (
                 f"the variant {variant.name} at {other.place} has the name of one of its trials. Give the search "

@@ -27,6 +27,7 @@ _WANTED = {
     "string_type": "text",
     "bool_type": "true or false",
     "list_type": "a list",
+    "dict_type": "values by name, one `name: value` a line",
     "model_type": "a block of fields, one `name: value` a line",
 }
 _LIMITS = {

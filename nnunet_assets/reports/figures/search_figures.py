@@ -90,7 +90,8 @@ def draw_parallel(report: SearchReport) -> "Figure":
     """
     figure = new_figure(3.2)
     at = report.compared_at
-    scored = [(one, one.curve.scores[at]) for one in report.trials if at in one.curve.scores]
+    whole = [one for one in report.trials if one.trial.state != "failed"]
+    scored = [(one, one.curve.scores[at]) for one in whole if at in one.curve.scores]
     if len(scored) < 2:
         return say_instead(figure, f"Fewer than two trials have a pseudo Dice after {at} epochs.")
     (axes,) = add_axes(figure)

@@ -29,6 +29,7 @@ def search_page(
         "title": report.title,
         "headline": report.headline(),
         "space": space,
+        "changes": report.changes(),
         "fold": report.fold,
         "tiles": _tiles(report),
         "trials": [_row(one, report.settings) for one in report.in_order],
@@ -41,7 +42,7 @@ def search_page(
 
 def _tiles(report: SearchReport) -> list[dict[str, str]]:
     best, counts = report.best, report.counts()
-    tiles = [{"number": f"{len(report.trials)} of {report.n_wanted}", "meaning": "trials"}]
+    tiles = [{"number": f"{len(report.counted)} of {report.n_wanted}", "meaning": "trials"}]
     tiles += [{"number": str(n), "meaning": state} for state, n in counts.items()]
     whole = report.max_epochs * len(report.trials)
     spared = f"epochs trained, of {whole:,} without stopping" if report.stopped_at else "epochs trained"
@@ -59,7 +60,8 @@ def _row(one: TrialReport, settings: Sequence[str]) -> dict[str, str]:
     return {
         "trial": one.name,
         **{name: _text(point.get(name)) for name in settings},
-        "state": one.trial.state,
+        "state": one.trial.state if one.is_counted else f"{one.trial.state}, outside of the space now",
+        "begun (UTC)": f"{one.begun:%Y-%m-%d %H:%M}",
         "epochs": str(one.curve.n_epochs),
         "pseudo Dice": _text(one.score),
         "Dice, fold that chose": _text(one.dice),

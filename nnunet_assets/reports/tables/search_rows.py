@@ -9,6 +9,8 @@ from nnunet_assets.reports.text.rows import parquet_bytes
 BEFORE: dict[str, type] = {"trial": int, "variant": str}
 AFTER: dict[str, type] = {
     "state": str,
+    "is_counted": bool,
+    "begun": str,
     "epochs": int,
     "pseudo_dice": float,
     "dice": float,

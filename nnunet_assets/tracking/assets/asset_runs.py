@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nnunet_assets.core.files.layout import Experiment
+from nnunet_assets.core.search.trial_files import STATES
 from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeansSummary
 from nnunet_assets.core.summary.label_summary import LabelSummary
@@ -96,10 +97,11 @@ def search_run(search: Experiment, report: "SearchReport") -> AssetRun:
     tags = search_run_tags(search, name)
     identity = {key: tags.pop(key) for key in (names.RUN_TYPE, names.SEARCH)}
     best = report.best
-    counts = {names.TRIALS_IN_STATE.replace("STATE", state): float(n) for state, n in report.counts().items()}
+    states = [one.trial.state for one in report.trials]
     metrics: dict[str, float | None] = {
         names.TRIALS: float(len(report.trials)),
-        **counts,
+        # Those of none, too: what was logged before would stay.
+        **{names.TRIALS_IN_STATE.replace("STATE", state): float(states.count(state)) for state in STATES},
         names.EPOCHS_TRAINED: float(report.n_epochs),
         names.TRAINING_HOURS: report.hours,
         names.SEARCH_PSEUDO_DICE: best.score if best else None,

@@ -87,6 +87,11 @@ def adopt_trial(settings: Settings, project: Project, config: SearchConfig, numb
     chosen = _chosen(report, number)
     trial = config.trial(chosen.trial.number, chosen.trial.point)
     declared = next((one for one in project.experiments if one.identity == trial.identity), None)
+    if declared and declared.training_hash() != trial.training_hash():
+        raise ConfigError(
+            f"{trial.identity.title} is declared already, with other settings than those of trial "
+            f"{chosen.trial.number}. Give that variant another name."
+        )
     if declared:
         return AdoptedTrial(declared, report, chosen, None)
     file = project.root / EXPERIMENTS_FOLDER / chosen.name / "defs.yaml"
@@ -102,22 +107,25 @@ def adopt_trial(settings: Settings, project: Project, config: SearchConfig, numb
     return AdoptedTrial(found, report, chosen, file)
 
 
-def adopted_scores(settings: Settings, project: Project, config: SearchConfig, n_trials: int) -> list[AdoptedScores]:
+def adopted_scores(
+    settings: Settings, project: Project, config: SearchConfig, report: SearchReport
+) -> list[AdoptedScores]:
     """Returns what the experiments score that are trials of a search; nothing of those without a finished fold.
 
     Args:
         settings: Of the project.
         project: What it declares.
         config: The search.
-        n_trials: How many it has tried, among which they were chosen.
+        report: The search as it is, among whose trials they were chosen.
 
     Raises:
         SummaryError: As `summarize`.
     """
+    trials = [config.trial(one.trial.number, one.trial.point) for one in report.trials]
+    hashes = {trial.identity: trial.training_hash() for trial in trials}
     found = []
     for experiment in project.experiments_of(config.of.dataset):
-        name = experiment.variant.name if experiment.variant else ""
-        if not name.startswith(f"{config.name}_") or config.point_of(experiment) is None:
+        if hashes.get(experiment.identity) != experiment.training_hash():
             continue
         folds = project.folds_of(experiment)
         results = collect_fold_results(settings.roots, experiment.identity, folds)
@@ -130,7 +138,7 @@ def adopted_scores(settings: Settings, project: Project, config: SearchConfig, n
         ]
         found.append(
             AdoptedScores(
-                experiment.identity.title, config.fold_key, n_trials, len(results), len(folds), means[0], means[1]
+                experiment.identity.title, config.fold_key, len(trials), len(results), len(folds), means[0], means[1]
             )
         )
     return found

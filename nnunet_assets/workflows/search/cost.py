@@ -81,11 +81,14 @@ class SearchCost:
 
 
 def search_cost(settings: Settings, config: SearchConfig) -> SearchCost:
-    """Returns the most that a search may cost, without its trials' validation."""
+    """Returns the most that a search may cost, without its trials' validation.
+
+    Raises:
+        ConfigError: As `declared_engine`.
+    """
     budget, space = config.budget, config.declared_space
     stops = rungs(budget.min_epochs, budget.max_epochs, budget.reduction) if budget.min_epochs else []
     seconds = [*_epoch_seconds(settings, config)]
-    given = declared_engine(settings.project, config.trial(0, {})).gpus
     return SearchCost(
         n_points=space.n_points,
         n_trials=config.n_trials,
@@ -94,8 +97,15 @@ def search_cost(settings: Settings, config: SearchConfig) -> SearchCost:
         epoch_seconds=median(seconds) if seconds else None,
         hours=budget.hours,
         max_epochs=budget.max_epochs,
-        gpus=given if given is not None else 0 if config.of.device in ("cpu", "mps") else 1,
+        gpus=_gpus(settings, config),
     )
+
+
+def _gpus(settings: Settings, config: SearchConfig) -> float:
+    trial = config.trial(0, {})
+    engine = declared_engine(settings.project, trial)
+    device = "cpu" if trial.device == "mps" else trial.device
+    return engine.resources(device=device, num_gpus=trial.num_gpus).gpus
 
 
 def _epoch_seconds(settings: Settings, config: SearchConfig) -> Iterator[float]:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from nnunet_assets.core.files.kernel_lock import held_alone
 from nnunet_assets.core.progress import Progress
-from nnunet_assets.core.search.curves import Curve
+from nnunet_assets.core.search.curves import Curve, CurveReader
 from nnunet_assets.core.search.trial_files import (
     STOP_FILE,
     SearchRecord,
@@ -30,9 +30,9 @@ from nnunet_assets.processes.variables import FOLDS_AT_ONCE_VARIABLE
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.fold.start import prepared_request
 from nnunet_assets.workflows.fold.train import AskedNow
-from nnunet_assets.workflows.search.book import Book
+from nnunet_assets.workflows.search.book import Book, check_comparable, declared_of
 from nnunet_assets.workflows.search.cost import missing_packages, search_cost
-from nnunet_assets.workflows.search.direction import stop_reason
+from nnunet_assets.workflows.search.direction import Direction, stop_reason
 from nnunet_assets.workflows.search.tune_driver import RAY_VARIABLES, DriverRequest
 
 DRIVER_MODULE = "nnunet_assets.workflows.search.tune_driver"
@@ -122,10 +122,22 @@ def run_search(
         if record != read_record(folder):
             write_record(folder, record)
         (folder / STOP_FILE).unlink(missing_ok=True)
-        if Book(config, settings.roots).n_to_run:
+        direction = Direction(Book(config, settings.roots))
+        direction.stop_where_hours_are_over()
+        if direction.book.n_to_run and direction.stop_reason is None:
             _drive(settings, config, folder, progress, is_tracked=is_tracked, environment=environment)
         book = Book(config, settings.roots)
-        return SearchEnd(config, book, stop_reason(book))
+        return SearchEnd(config, book, stop_reason(book) or _to_try_again(book))
+
+
+def _to_try_again(book: Book) -> str | None:
+    """Returns which trials failed for a reason that may be gone, in a sentence without its end; None: none."""
+    failed = [trial for trial in book.counted if trial.state == "failed" and trial.goes_on]
+    if not failed or not book.n_to_run:
+        return None
+    trials = f"trial {failed[0].number}" if len(failed) == 1 else f"{len(failed)} trials"
+    reasons = ", ".join(dict.fromkeys(str(trial.failure) for trial in failed))
+    return f"{trials} failed for a reason that may be gone ({reasons}); the next run goes on with what is left"
 
 
 def _check_cluster(settings: Settings, config: SearchConfig) -> None:
@@ -148,9 +160,10 @@ def _begun(
     """
     folder = search_folder(settings.roots, config.of.dataset, config.name)
     there = read_record(folder)
-    now = SearchRecord(_declared(config), dict(config.space), {})
+    now = SearchRecord(declared_of(config), dict(config.space), {})
     if there and there.trials:
-        _check_unchanged(config, there, now, extends=extends)
+        check_comparable(config, there)
+        _check_space(config, there, now, extends=extends)
     request = prepared_request(settings, project, config.trial(0, {}), config.fold_key, AskedNow(), progress=progress)
     inputs = {name: value for name, value in vars(request.inputs).items() if name != "training_hash"}
     if not there or not there.trials:
@@ -165,32 +178,13 @@ def _begun(
     return replace(there, space=now.space, extended=there.extended + is_other)
 
 
-def _declared(config: SearchConfig) -> dict[str, object]:
-    """Returns what makes trials comparable, and what decides which are stopped."""
-    budget = config.budget
-    constants = {name: value for name, value in config.space.items() if not isinstance(value, dict)}
-    return {
-        **config.of.model_dump(exclude={"device"}),
-        "fold": config.fold,
-        "max_epochs": budget.max_epochs,
-        "min_epochs": budget.min_epochs,
-        "reduction": budget.reduction,
-        "constants": constants,
-    }
-
-
-def _check_unchanged(config: SearchConfig, there: SearchRecord, now: SearchRecord, *, extends: bool) -> None:
-    if changed := changed_fields(there.declared, now.declared):
-        raise ConfigError(
-            f"{config.title} was changed under its {len(there.trials)} trials: {', '.join(changed)}. They could not be "
-            "compared with what comes. Restore it, or give the search another name."
-        )
+def _check_space(config: SearchConfig, there: SearchRecord, now: SearchRecord, *, extends: bool) -> None:
     if there.space != now.space and not extends:
         names = [name for name in {**there.space, **now.space} if there.space.get(name) != now.space.get(name)]
         raise ConfigError(
             f"{config.title}: the space was changed under its {len(there.trials)} trials ({', '.join(names)}). "
             "Restore it, give the search another name, or go on in the new space with `--extend` (`extend: true` in "
-            "the run's config); the trials so far stay, and are learnt from where they lie in it."
+            "the run's config); the trials so far stay, and count where they lie in it."
         )
 
 
@@ -260,8 +254,8 @@ class TrialLines:
     """
 
     def __init__(self, config: SearchConfig, settings: Settings, progress: Progress) -> None:
-        self._config, self._settings, self._progress = config, settings, progress
-        book = Book(config, settings.roots)
+        self._config, self._settings, self._progress, self._reader = config, settings, progress, CurveReader()
+        book = Book(config, settings.roots, self._reader)
         self._seen: dict[int, TrialState] = {
             trial.number: trial.state for trial in book.record.trials if trial.state != "begun"
         }
@@ -273,14 +267,14 @@ class TrialLines:
         if time.monotonic() < self._next_look and not at_once:
             return
         self._next_look = time.monotonic() + LOOK_SECONDS
-        book, budget, n_done = Book(self._config, self._settings.roots), self._config.budget, 0
+        book, budget, n_done = Book(self._config, self._settings.roots, self._reader), self._config.budget, 0
+        counted = {trial.number for trial in book.counted}
         for trial in book.record.trials:
-            is_new = self._seen.get(trial.number) != trial.state
-            # Of what has ended and was told nothing is read again: journals are long.
-            curve = book.curve(trial.number) if is_new or trial.goes_on else Curve()
-            if is_new:
+            curve = book.curve(trial.number)
+            if self._seen.get(trial.number) != trial.state:
                 self._seen[trial.number] = trial.state
                 self._progress.relay(f"Trial {trial.number} {trial_in_words(trial, curve)}")
             # What stopped trials do not need any more counts as done.
-            n_done += curve.n_epochs if trial.goes_on else budget.max_epochs
+            if trial.number in counted:
+                n_done += curve.n_epochs if trial.goes_on else budget.max_epochs
         self._progress.step("epochs trained or spared", n_done, self._config.n_trials * budget.max_epochs)

@@ -16,8 +16,12 @@ from nnunet_assets.core.search.trial_files import OF_THE_POINT, Trial
 if TYPE_CHECKING:
     import optuna
 
-MOST_DRAWS = 50
-"""A point that was drawn before is drawn again so often; a space whose points can be counted then gives the next."""
+MOST_DRAWS = 20
+"""A point that was drawn before is drawn again so often; then it is any of those that were not tried, if they can be
+counted."""
+
+MOST_LISTED = 10_000
+"""Of so many points which were not tried is listed; of more the first of them is taken."""
 
 
 def next_point(
@@ -42,7 +46,10 @@ def next_point(
         if space.n_points is None:
             return point
     untried = (point for point in space.grid() if not any(is_same_point(point, other) for other in tried))
-    return next(untried, None)
+    if sampler == "grid" or (space.n_points or 0) > MOST_LISTED:
+        return next(untried, None)
+    left = list(untried)
+    return left[_seed(seed, len(trials), MOST_DRAWS) % len(left)] if left else None
 
 
 def _seed(seed: int, number: int, draw: int) -> int:

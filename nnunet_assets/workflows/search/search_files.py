@@ -88,5 +88,5 @@ def _page(settings: Settings, project: Project, config: SearchConfig, report: Se
         ),
     }
     shown = [PageFigure(caption, svg(figure), "image/svg+xml") for caption, figure in drawn.items()]
-    adopted = [str(scores) for scores in adopted_scores(settings, project, config, len(report.trials))]
+    adopted = [str(scores) for scores in adopted_scores(settings, project, config, report)]
     return search_page(report, str(space), shown, adopted, settings.places).encode()

@@ -16,9 +16,12 @@ def search_status(settings: Settings, config: SearchConfig) -> SearchReport:
 
     Raises:
         DamagedFileError: As `read_record`.
+        ConfigError: The search was changed under its trials.
     """
     budget, is_begun = config.budget, read_record(search_folder(settings.roots, config.of.dataset, config.name))
     book = Book(config, settings.roots) if is_begun else None
+    trials = book.record.trials if book else ()
+    declared = [one.name for one in config.declared_space.dimensions]
     return SearchReport(
         dataset=config.of.dataset,
         name=config.name,
@@ -27,13 +30,19 @@ def search_status(settings: Settings, config: SearchConfig) -> SearchReport:
         n_wanted=config.n_trials,
         max_epochs=budget.max_epochs,
         stopped_at=rungs(budget.min_epochs, budget.max_epochs, budget.reduction) if budget.min_epochs else [],
-        settings=[one.name for one in config.declared_space.dimensions],
-        trials=[
-            TrialReport(trial, config.trial_name(trial.number), book.curve(trial.number), _dice(config, book, trial))
-            for trial in book.record.trials
-        ]
-        if book
-        else [],
+        settings=[*dict.fromkeys([*declared, *(name for trial in trials for name in trial.point)])],
+        trials=[_reported(config, book, trial) for trial in trials if book],
+        n_changes=book.record.extended if book else 0,
+    )
+
+
+def _reported(config: SearchConfig, book: Book, trial: Trial) -> TrialReport:
+    return TrialReport(
+        trial,
+        config.trial_name(trial.number),
+        book.curve(trial.number),
+        _dice(config, book, trial),
+        is_counted=trial in book.counted,
     )
 
 

@@ -17,7 +17,7 @@ from nnunet_assets.core.progress import Silent
 from nnunet_assets.core.training.trained_epoch import TrainedEpoch
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.declarations.search_config import SearchConfig
-from nnunet_assets.errors import DamagedFileError, DeviceError, LockingError, NnunetAssetsError, StorageError
+from nnunet_assets.errors import ConfigError, FoldError, NnunetAssetsError, PlanningError
 from nnunet_assets.processes.exit_codes import FailureClass
 from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets.settings import Settings
@@ -110,11 +110,11 @@ class TrialRun:
             # A fold that somebody interrupted says nothing of its point: Tune starts the trial again.
             is_result = error.failure is not FailureClass.INTERRUPTED
             self._reports.put(_failed(error.failure, error) if is_result else error)
-        except (DamagedFileError, DeviceError, LockingError, StorageError) as error:
-            # Of this machine, and no result of the point: a later run of the search tries it again.
-            self._reports.put(_failed(FailureClass.CRASHED, error))
-        except NnunetAssetsError as error:
+        except (ConfigError, PlanningError, FoldError) as error:
             self._reports.put(_failed(FailureClass.BAD_INPUT, error))
+        except NnunetAssetsError as error:
+            # A cluster or a disk that refuses, a file that is damaged: the next run tries it again.
+            self._reports.put(_failed(FailureClass.CRASHED, error))
         except BaseException as error:  # noqa: BLE001 (it is raised where Tune sees it)
             self._reports.put(error)
 

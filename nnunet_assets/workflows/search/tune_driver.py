@@ -16,6 +16,7 @@ from typing import Any
 
 from nnunet_assets.core.search.curves import SCORE
 from nnunet_assets.declarations.project import read_project
+from nnunet_assets.errors import ConfigError
 from nnunet_assets.processes.child import child_main
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.destination import Destination
@@ -72,7 +73,12 @@ def drive(request: DriverRequest) -> None:
     # Who started it gave it what the project's `.env` says, and what goes before that.
     settings, project = Settings.from_environment(request.project), read_project(request.project)
     config = next(one for one in project.searches_of(request.dataset) if one.name == request.name)
-    direction = Direction(Book(config, settings.roots))
+    book = Book(config, settings.roots)
+    if book.record.space != config.space:
+        raise ConfigError(
+            f"{config.title}: its space was changed while it ran. Run it again with `--extend`, or restore it."
+        )
+    direction = Direction(book)
     work = TrialWork(settings, project, config, Destination.of(settings) if request.is_tracked else None)
     folder = direction.book.folder / TUNE_FOLDER
     shutil.rmtree(folder, ignore_errors=True)

@@ -8,23 +8,17 @@ import pytest
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.workflows.search import run as module
-from nnunet_assets.workflows.search import search_files
 from nnunet_assets_tests.assets.graphs import failure, graph, materialized, metadata
 from nnunet_assets_tests.prepared_builders import DATASET
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
-from nnunet_assets_tests.workflows.search.played_search import drive_in_turn, play_search
+from nnunet_assets_tests.workflows.search.played_search import play_in_project
 
 pytestmark = MLFLOW_WARNINGS
 
 
 @pytest.fixture
 def searched(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    search = play_search(project, monkeypatch)
-    for name, value in search.settings.roots.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(module, "run_child", drive_in_turn(search))
-    monkeypatch.setattr(search_files, "_page", lambda *_: b"<html>")  # drawn by its own tests
-    return project
+    return play_in_project(project, monkeypatch)
 
 
 def test_it_depends_on_plans_and_splits_and_its_configuration_is_planned(searched: Path) -> None:

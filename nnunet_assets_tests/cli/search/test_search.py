@@ -11,21 +11,15 @@ from nnunet_assets.cli.main import main
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.workflows.search import run as module
-from nnunet_assets.workflows.search import search_files
 from nnunet_assets_tests.workflows.search.conftest import _clean_environment
-from nnunet_assets_tests.workflows.search.played_search import drive_in_turn, play_search
+from nnunet_assets_tests.workflows.search.played_search import play_in_project
 
 __all__ = ["_clean_environment"]
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    search = play_search(tmp_path, monkeypatch)
-    for name, value in search.settings.roots.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(module, "run_child", drive_in_turn(search))
-    monkeypatch.setattr(search_files, "_page", lambda *_: b"<html>")  # drawn by its own tests
-    return tmp_path
+    return play_in_project(tmp_path, monkeypatch)
 
 
 def called(project: Path, *arguments: str) -> Result:

@@ -4,10 +4,12 @@ from nnunet_assets.core.search.curves import Curve
 from nnunet_assets.core.search.report import SearchReport, TrialReport, row
 from nnunet_assets.core.search.trial_files import Trial, TrialState
 
+BEGUN_MS = 1_796_025_600_000
+
 
 def trial(number: int, state: TrialState, scores: dict[int, float], dice: float | None = None) -> TrialReport:
     return TrialReport(
-        Trial(number, {"lr": 0.1 * (number + 1)}, 0, state),
+        Trial(number, {"lr": 0.1 * (number + 1)}, BEGUN_MS, state),
         f"s_{number:03}",
         Curve(scores, max(scores, default=0), 1800.0),
         dice,
@@ -47,6 +49,8 @@ def test_a_row_has_every_setting() -> None:
         "lr": 0.2,
         "momentum": None,
         "state": "finished",
+        "is_counted": True,
+        "begun": "2026-11-30T08:00:00+00:00",
         "epochs": 9,
         "pseudo_dice": 0.7,
         "dice": 0.65,

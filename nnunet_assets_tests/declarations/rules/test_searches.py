@@ -53,7 +53,11 @@ def test_a_search_is_read_with_its_space(tmp_path: Path) -> None:
     [
         ("{}", "9: attributes.space: varies nothing."),
         ("{initial_lr: 0.01}", "9: attributes.space: varies nothing."),
+        ("[initial_lr]", "9: attributes.space: must be values by name, one `name: value` a line, not a list."),
+        ("{initial_lr: {uniform: [0.1, .inf]}}", "uniform[1]: .inf is wrong: Input should be a finite number."),
         ("{optimizer_name: {choice: [SGD]}}", "9: attributes.space: has one point,"),
+        ("{initial_lr: {log: [0.01, 0.01]}}", "9: attributes.space: has one point,"),
+        ("{dropout_rate: {choice: [0, 0.5, 0.0]}}", "choice: 0.0 is listed more than once."),
         ("{initial_lr: {uniform: [0.1, 0.001]}}", "uniform: the range is upside down: write [0.001, 0.1]."),
         ("{initial_lr: {log: [0.0, 0.1]}}", "log: a logarithmic range begins above 0, not at 0."),
         ("{initial_lr: {log: [0.1]}}", "log: a range has a lower and an upper bound, such as [0, 1], not 1 values."),
@@ -65,6 +69,8 @@ def test_a_search_is_read_with_its_space(tmp_path: Path) -> None:
         ("{learning_rate: {uniform: [0.1, 0.2]}}", "learning_rate: nnUNetTrainerTunable has no such setting."),
         ("{num_epochs: {int: [3, 9]}}", "num_epochs: is not for a space: every trial has the whole schedule"),
         ("{patience: {int: [3, 9]}}", "patience: is not for a space:"),
+        ("{warmup_epochs: {int: [0, 100000000000000000]}}", "int[1]: 100000000000000000 is out of range"),
+        ("{dropout_rate: {choice: [null, 0.5]}}", "no trial can have None: dropout_rate must be a number, a text,"),
         ("{seed: {int: [0, 2]}}", "12: attributes.budget.trials: 4 trials are asked for, and the space has 3 points."),
         (
             "{warmup_epochs: {int: [0, 9], when: {lr_schedule: cosine}}}",
@@ -73,6 +79,10 @@ def test_a_search_is_read_with_its_space(tmp_path: Path) -> None:
         (
             "{lr_schedule: {choice: [poly, cosine]}, warmup_epochs: {int: [0, 9], when: {lr_schedule: OneCycle}}}",
             "when.lr_schedule: 'OneCycle' is not among what lr_schedule may be: poly, cosine.",
+        ),
+        (
+            "{lr_schedule: {choice: [poly, cosine]}, warmup_epochs: {int: [0, 9], when: {lr_schedule: []}}}",
+            "when.lr_schedule: is an empty list, so that warmup_epochs would be part of no trial.",
         ),
     ],
 )
@@ -123,6 +133,18 @@ def test_a_variant_must_not_have_the_name_of_a_trial(tmp_path: Path) -> None:
     assert "attributes.name: the variant lr_001 at" in error
 
 
+def test_an_adopted_trial_stays_one_when_the_space_is_changed(tmp_path: Path) -> None:
+    before, after = (
+        search(f"{{initial_lr: {{choice: {values}}}, deterministic: false}}") for values in ([1, 2], [3, 4, 5, 6])
+    )
+    adopted = EXPERIMENT.replace("attributes:", "attributes:\n  trainer: nnUNetTrainerTunable") + (
+        "  variant: {name: lr_001, num_epochs: 9, initial_lr: 2}\n"
+    )
+    for text in (before.replace("trials: 4", "trials: 2"), after):
+        project = read_project(write_project(tmp_path, {"defs.yaml": documents(DATASET, adopted, text)}))
+        assert len(project.searches) == 1
+
+
 def test_a_configuration_must_be_one_without_an_earlier_stage(tmp_path: Path) -> None:
     text = search().replace("configuration: 2d", "configuration: 3d_cascade_fullres")
     assert "of.configuration: 3d_cascade_fullres reads the predictions" in error_of(tmp_path, text)
@@ -140,6 +162,6 @@ def test_batch_and_patch_are_settings_as_others(tmp_path: Path) -> None:
     (config,) = read_project(write_project(tmp_path, {"defs.yaml": documents(DATASET, search(space))})).searches
     one, other = (config.trial(0, {"patch_size": patch, "batch_size": 2}) for patch in ([32, 32], [64, 48]))
     assert one.identity.plans != other.identity.plans
-    assert config.point_of(other) == {"patch_size": [64, 48], "batch_size": 2}
+    assert config.is_like_a_trial(other)
     text = search("{patch_size: {choice: [[32, 32, 32, 32], [64, 48]]}}")
     assert "patch_size: no trial can have [32, 32, 32, 32]" in error_of(tmp_path, text)

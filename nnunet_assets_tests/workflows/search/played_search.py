@@ -15,7 +15,7 @@ from nnunet_assets.declarations.search_config import SearchConfig
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
 from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.search import direction, run, trial
+from nnunet_assets.workflows.search import direction, run, search_files, trial
 from nnunet_assets.workflows.search.book import Book
 from nnunet_assets.workflows.search.direction import DONE, Direction
 from nnunet_assets.workflows.search.trial import TrialRun, TrialWork
@@ -63,13 +63,23 @@ def play_search(root: Path, monkeypatch: pytest.MonkeyPatch, *script: Ends) -> P
         return _request(roots, config, fold)
 
     def point(space: Any, sampler: str, seed: int, trials: Any, curves: Any, **_: Any) -> dict[str, Any]:
-        return {"initial_lr": [0.1, 0.2, 0.3][len(trials)]}
+        return {"initial_lr": [0.1, 0.2, 0.3, 0.4][len(trials)]}
 
     for module in (run, trial):
         monkeypatch.setattr(module, "prepared_request", request)
     monkeypatch.setattr(direction, "next_point", point)
     monkeypatch.setattr(run, "missing_packages", lambda: None)
     return PlayedSearch(settings, project, project.searches[0], played(monkeypatch, *script))
+
+
+def play_in_project(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Returns a project whose search, played as by `play_search`, any process' variables lead to; it has no figures."""
+    search = play_search(root, monkeypatch)
+    for name, value in search.settings.roots.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(run, "run_child", drive_in_turn(search))
+    monkeypatch.setattr(search_files, "_page", lambda *_: b"<html>")  # drawn by its own tests
+    return root
 
 
 def _request(roots: Roots, config: ExperimentConfig, fold: str) -> FoldRequest:

@@ -7,6 +7,7 @@ import pytest
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError, SearchError
 from nnunet_assets.workflows.search.adopt import adopt_trial, adopted_scores
+from nnunet_assets.workflows.search.status import search_status
 from nnunet_assets_tests.search_builders import begun_book, finish, project_with_search
 
 
@@ -43,14 +44,35 @@ def test_its_dice_is_shown_with_and_without_the_fold_that_chose_it(tmp_path: Pat
     project, config, settings = searched(tmp_path)
     adopt_trial(settings, project, config)
     project = read_project(tmp_path)
-    (scores,) = adopted_scores(settings, project, config, 3)
+    (scores,) = adopted_scores(settings, project, config, search_status(settings, config))
     assert (scores.dice, scores.dice_elsewhere, scores.n_folds) == (0.8, None, 1)
     finish(config, settings, 1, "fold_1", dice=0.6)
-    (scores,) = adopted_scores(settings, project, config, 3)
+    (scores,) = adopted_scores(settings, project, config, search_status(settings, config))
     assert str(scores).endswith(
         "Dice 0.7000 over 2 of 5 folds; over those that chose nothing (without fold_0): 0.6000. It was chosen among 3 "
         "trials."
     )
+
+
+def test_a_winner_may_lie_outside_of_a_space_that_was_changed_since(tmp_path: Path) -> None:
+    project, config, settings = searched(tmp_path)
+    file = tmp_path / "experiments/all/defs.yaml"
+    file.write_text(file.read_text().replace("choice: [SGD, AdamW]", "choice: [AdamW]"))
+    project = read_project(tmp_path)
+    config = project.searches[0]
+    assert adopt_trial(settings, project, config).config.variant.name == "lr_001"
+    (scores,) = adopted_scores(settings, read_project(tmp_path), config, search_status(settings, config))
+    assert (scores.n_folds, scores.n_trials) == (1, 3)
+
+
+def test_a_variant_with_the_name_of_a_trial_and_other_settings_is_not_taken_for_it(tmp_path: Path) -> None:
+    project, config, settings = searched(tmp_path)
+    file = adopt_trial(settings, project, config).file
+    file.write_text(file.read_text().replace("initial_lr: 0.02", "initial_lr: 0.03"))
+    project = read_project(tmp_path)
+    with pytest.raises(ConfigError, match="is declared already, with other settings than those of trial 1"):
+        adopt_trial(settings, project, config)
+    assert adopted_scores(settings, project, config, search_status(settings, config)) == []
 
 
 def test_another_trial_may_be_named_and_one_that_is_not_there_is_told(tmp_path: Path) -> None:

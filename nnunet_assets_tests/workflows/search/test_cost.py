@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.core.fold.journal import append_record, journal_path
+from nnunet_assets.declarations.sections.engine_config import EngineConfig
 from nnunet_assets.workflows.search import cost as module
 from nnunet_assets.workflows.search.cost import SearchCost, missing_packages, search_cost
 from nnunet_assets_tests.search_builders import project_with_search, write_epoch
@@ -22,6 +23,19 @@ def test_epochs_are_said_and_hours_as_soon_as_an_epoch_of_its_kind_is_known(tmp_
     cost = search_cost(settings, config)
     assert cost.most_hours == 36 * 10 / 3600  # ten seconds an epoch, on the CPU
     assert str(cost).endswith("at most 36 epochs, at most 0.1 hours")
+
+
+def test_hours_are_of_the_gpus_that_a_trial_is_given_by_whichever_file_says_so(tmp_path: Path) -> None:
+    _, config, settings = project_with_search(tmp_path)
+    write_epoch(config, settings, 7, 0, 0.5)
+    hours = 36 * 10 / 3600
+    on_gpu = config.model_copy(update={"of": config.of.model_copy(update={"device": "cuda"})})
+    assert search_cost(settings, on_gpu).most_hours == hours
+    (tmp_path / "engine.yaml").write_text("kind: slurm\ngpus: 2\n")
+    assert search_cost(settings, on_gpu).most_hours == 2 * hours
+    assert str(search_cost(settings, on_gpu)).endswith("at most 0.2 GPU hours")
+    own = on_gpu.model_copy(update={"each": EngineConfig(gpus=4)})
+    assert search_cost(settings, own).most_hours == 4 * hours
 
 
 def test_hours_that_are_not_enough_for_one_trial_are_known(tmp_path: Path) -> None:

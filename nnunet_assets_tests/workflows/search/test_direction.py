@@ -7,6 +7,7 @@ import pytest
 
 from nnunet_assets.core.search.trial_files import STOP_FILE
 from nnunet_assets.workflows.search import direction as module
+from nnunet_assets.workflows.search.book import Book
 from nnunet_assets.workflows.search.direction import Direction
 from nnunet_assets_tests.search_builders import begun_book, project_with_search
 
@@ -35,6 +36,22 @@ def test_trials_that_were_begun_go_on_before_new_ones_and_those_that_ended_do_no
     assert book.record.trials[3].point["initial_lr"] == 0.004
     assert dict(direction.earlier_scores(1)) == {1: 0.2, 2: 0.3}
     assert dict(direction.earlier_scores(3)) == {}
+
+
+def test_trials_outside_of_the_space_as_it_is_now_count_for_nothing_that_is_owed(tmp_path: Path) -> None:
+    _, config, settings = project_with_search(tmp_path)
+    book = begun_book(config, settings, [0.1], [0.2], [0.3])  # at 0.01, 0.02, 0.03
+    book.end(0, "failed", 1, failure="bad_input", problem="")
+    book.end(1, "failed", 1, failure="bad_input", problem="")
+    # The third is begun, and outside too.
+    space = {"initial_lr": {"log": [1e-4, 9e-3]}, "optimizer_name": {"choice": ["SGD", "AdamW"]}}
+    direction = Direction(Book(config.model_copy(update={"space": space}), settings.roots))
+    assert direction.book.n_to_run == 4
+    assert list(direction.ended_before()) == [0, 1, 2]  # all of them are compared
+    begun = [direction.next_trial(name) for name in "abcde"]
+    assert [one.number if one else None for one in begun] == [3, 4, 5, 6, None]
+    direction.completed("a", {"ended": "failed", "failure": "bad_input", "problem": ""}, is_error=False)
+    assert direction.stop_reason is None
 
 
 def test_how_each_trial_ends_is_noted_once(tmp_path: Path) -> None:
@@ -79,6 +96,32 @@ def test_where_the_first_trials_are_all_given_something_wrong_the_search_ends(tm
         assert direction.stop_reason is None
         direction.completed(name, {"ended": "failed", "failure": "bad_input", "problem": "No."}, is_error=False)
     assert direction.stop_reason == "each of the first 3 trials was given something wrong: No."
+
+
+def test_hours_that_are_over_end_the_search_before_another_trial_begins(tmp_path: Path) -> None:
+    _, config, settings = project_with_search(tmp_path, budget="{trials: 4, max_epochs: 9, hours: 0.005}")  # 18 s
+    direction = Direction(begun_book(config, settings, [0.1, 0.2]))  # 20 s
+    assert direction.next_trial("a") is None
+    assert direction.stop_reason is not None
+
+
+def test_trials_that_fail_alike_in_a_row_for_no_reason_of_their_points_end_the_search(tmp_path: Path) -> None:
+    _, config, settings = project_with_search(tmp_path)
+    direction = Direction(begun_book(config, settings, [], [], [], []))
+    failures = ("disk_full", "disk_full", "diverged", "disk_full")
+    for name, failure in zip("abcd", failures, strict=True):
+        direction.next_trial(name)
+        direction.completed(name, {"ended": "failed", "failure": failure, "problem": "No."}, is_error=False)
+    assert direction.stop_reason is None
+    again = Direction(direction.book)
+    for name in "abc":
+        assert again.stop_reason is None
+        again.next_trial(name)
+        again.completed(name, None, is_error=True)
+    assert again.stop_reason == (
+        "3 trials in a row failed for a reason that is not their points' (killed): The process that supervised the "
+        "trial ended again and again."
+    )
 
 
 def test_at_its_last_epoch_nobody_stops_a_trial(tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from nnunet_assets.errors import ConfigError, SearchError
 from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.workflows.search import run as module
+from nnunet_assets.workflows.search.book import Book
 from nnunet_assets.workflows.search.run import run_search, search_named, trial_in_words
+from nnunet_assets.workflows.search.status import search_status
 from nnunet_assets_tests.fakes.fold_child import Ends
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.search_builders import project_with_search
@@ -44,6 +46,21 @@ def test_a_trial_that_fails_is_a_result(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(module, "run_child", drive_in_turn(search))
     end = run_search(search.settings, search.project, search.config, RecordedProgress())
     assert [one.state for one in end.book.record.trials] == ["failed", "finished"]
+
+
+def test_a_trial_that_failed_for_a_reason_that_may_be_gone_is_said_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = play_search(tmp_path, monkeypatch, Ends(1, ExitCode.NO_SPACE, "No room."))
+    monkeypatch.setattr(module, "run_child", drive_in_turn(search))
+    end = run_search(search.settings, search.project, search.config, RecordedProgress())
+    assert not end.is_complete
+    assert end.reason == (
+        "trial 0 failed for a reason that may be gone (disk_full); the next run goes on with what is left"
+    )
+    end = run_search(search.settings, search.project, search.config, RecordedProgress())
+    assert (end.is_complete, end.reason) == (True, None)
+    assert [one.state for one in end.book.record.trials] == ["finished"] * 2
 
 
 def test_a_driver_that_is_killed_is_started_again(search: PlayedSearch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,6 +104,36 @@ def test_a_search_that_was_changed_under_its_trials_is_refused_and_a_space_by_th
     write_record(end.book.folder, replace(end.book.record, inputs={**end.book.record.inputs, "splits_hash": "others"}))
     with pytest.raises(ConfigError, match="its 2 trials were trained on other splits than there are now"):
         run_search(search.settings, search.project, wider.config, RecordedProgress())
+
+
+def test_what_a_changed_space_owes_is_trained_and_trials_outside_of_it_stay_and_do_not_go_on(
+    search: PlayedSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_search(search.settings, search.project, search.config, RecordedProgress())
+    book = Book(search.config, search.settings.roots)
+    book.end(1, "failed", 1, failure="killed", problem="gone")  # it would be tried again
+    other = changed(search, space={"initial_lr": {"choice": [0.3, 0.4]}})
+    monkeypatch.setattr(module, "run_child", drive_in_turn(other))
+    progress = RecordedProgress()
+    end = run_search(search.settings, search.project, other.config, progress, extends=True)
+    assert end.is_complete
+    assert [(one.point["initial_lr"], one.state) for one in end.book.record.trials] == [
+        (0.1, "finished"),
+        (0.2, "failed"),
+        (0.3, "finished"),
+        (0.4, "finished"),
+    ]
+    assert progress.steps[-1][1:] == (4, 4)
+    report = search_status(search.settings, other.config)
+    assert report.headline().startswith("2 of 2 trials (2 finished); 8 epochs")
+    assert report.changes() == (
+        "The space was changed once after trials began: 2 of them lie outside of it now, ranked but not counted."
+    )
+    assert [one.trial.number for one in report.ranked] == [0, 2, 3]
+    # Back in the first space two of its trials are finished, and two are all that there are to be.
+    end = run_search(search.settings, search.project, search.config, RecordedProgress(), extends=True)
+    assert (end.is_complete, end.reason, len(search.child.started)) == (True, None, 4)
+    assert [one.trial.number for one in search_status(search.settings, search.config).counted] == [0, 1, 2]
 
 
 def test_only_one_process_runs_a_search(search: PlayedSearch, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from nnunet_assets.core.fold.fold import Fold
-from nnunet_assets.errors import ConfigError, LockingError, StorageError
+from nnunet_assets.errors import ConfigError, LockingError, StorageError, TrackingError
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets.workflows.search import trial
@@ -74,6 +74,7 @@ def test_a_trial_that_diverges_fails_with_the_reason(tmp_path: Path, monkeypatch
     [
         (LockingError("No lock."), "crashed"),
         (StorageError("The disk refuses it."), "crashed"),
+        (TrackingError("No answer."), "crashed"),
         (ConfigError("No such loss."), "bad_input"),
     ],
 )
