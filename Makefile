@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/
 
-.PHONY: demo test test-faults lint docs dev up down bench bench-folds clean
+.PHONY: demo test test-faults lint docs check-release dev up down bench bench-folds clean
 
 demo: $(VENV)/.installed
 	$(RUN)nnunet-assets demo
@@ -28,6 +28,18 @@ docs: $(VENV)/.installed-docs
 	$(RUN)python docs/graph.py
 	NO_MKDOCS_2_WARNING=1 $(RUN)mkdocs build --strict --site-dir build/docs-material
 	$(RUN)zensical build --clean --strict
+
+# Each archive in an environment that holds nothing else: does it bring all its files, and does the first command work?
+check-release: $(VENV)/.installed
+	rm -rf dist build/release
+	$(RUN)python -m pip install --quiet build
+	$(RUN)python -m build --outdir dist .
+	for archive in dist/*.whl dist/*.tar.gz; do \
+	    folder=build/release/$${archive##*.} && $(PYTHON) -m venv $$folder && \
+	    $$folder/bin/python -m pip install --quiet --constraint constraints.txt $$archive && \
+	    $$folder/bin/nnunet-assets demo $$folder/project && \
+	    $$folder/bin/nnunet-assets doctor --project $$folder/project || exit 1; \
+	done
 
 dev: $(VENV)/.installed
 	$(RUN)nnunet-assets dev

@@ -138,6 +138,7 @@ def test_a_value_is_loaded_outside_of_any_run(project: Path, instance: dg.Dagste
     fold = definitions.load_asset_value(FOLDS, instance=instance, partition_key="fold_0")
 
     assert isinstance(summary, CVSummary)
+    assert CVSummary is nnunet_assets.CVSummary, "what scripts get"
     assert summary.completed_folds == [0, 2]
     assert fold == summary.folds[0]
 

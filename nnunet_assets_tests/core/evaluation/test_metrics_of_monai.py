@@ -21,8 +21,8 @@ Metrics = tuple[float, float, float]
 @pytest.fixture(scope="module")
 def monai() -> Callable[[np.ndarray, np.ndarray, Sequence[float], float], Metrics]:
     """MONAI's metrics of two masks; its import takes seconds."""
+    metrics = pytest.importorskip("monai.metrics")
     import torch
-    from monai import metrics
 
     def compute(
         reference: np.ndarray, prediction: np.ndarray, spacing_mm: Sequence[float], tolerance_mm: float
