@@ -28,8 +28,11 @@ MOST_BYTES = 2**30
 
 REMADE = {("adopt", "journal.jsonl"), ("adopt", "manifest.json"), ("adopt", "COMMIT"), ("accept", "baseline.json")}
 """Commands whose work it is to write these anew."""
-WRITTEN_WHERE_MISSING = {"dagster.yaml"}
-"""Settings of ours, which whatever needs Dagster's instance puts into a project that has none."""
+TRACKING = {"adopt", "dev", "sync", "train", "up"}
+"""Commands that make MLflow's store where there is none; an empty file is none, and `sync` sends all that there is."""
+NO_STORE = (None, (stat.S_IFREG, b""))
+WRITTEN_WHERE_MISSING = {"dagster.yaml", "pseudonym_salt"}
+"""What whoever needs it makes where a project has none: the settings of Dagster's instance, the key of pseudonyms."""
 
 
 class Place:
@@ -98,7 +101,10 @@ class Place:
         if not problem and (taken := _peak_bytes() - peak) > MOST_BYTES:
             problem = f"{file} made it take {taken / 2**30:.1f} GiB more than anything before."
         may_change = (
-            (line[0], file.name) in REMADE or (before is None and file.name in WRITTEN_WHERE_MISSING) or has_tables
+            (line[0], file.name) in REMADE
+            or (before is None and file.name in WRITTEN_WHERE_MISSING)
+            or (before in NO_STORE and file.name == "mlflow.db" and line[0] in TRACKING)
+            or has_tables
         )
         if not problem and file.name in KEPT and not may_change and _state(path) != before:
             problem = f"{file} was damaged, and is written over."

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from nnunet_assets.processes import variables
 from nnunet_assets.project_folder import opened_instance
-from nnunet_assets_tests import copied_instances
+from nnunet_assets.tracking.store import sqlite_store
+from nnunet_assets_tests import copied_instances, tracked_projects
 from nnunet_assets_tests.any_input.command_lines import (
     FOLDERS,
     ODD_PATHS,
@@ -52,9 +53,10 @@ MANY = settings(max_examples=3000, suppress_health_check=QUIET, print_blob=True)
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("any_input")
-    # Dagster makes its instances itself: what is copied for other tests lies elsewhere.
+    # Dagster and MLflow make what is theirs: what is copied for other tests lies elsewhere.
     with environment_without(VARIABLES), pytest.MonkeyPatch.context() as patch:
         patch.setattr(opened_instance, "_opened", copied_instances.open_home)
+        patch.setattr(sqlite_store, "_make", tracked_projects.make_store)
         os.environ["COLUMNS"] = "300"
         yield Place(folder)
 
@@ -141,7 +143,11 @@ def test_a_current_folder_that_was_deleted_is_told(place: Place, line: list[str]
         (["check", *HERE, DATASET], f"data/nnUNet_raw/{DATASET}/dataset.json", no_file("a named pipe")),
         (["demo", "{project}"], "dg.toml", with_text(b"}")),
         (["demo", "{project}"], "dg.toml", with_text(b"")),
+        (["demo", "{project}"], "dg.toml", no_file("nothing")),
         (["list", *HERE, "--source", "dagster"], ".dagster/dagster.yaml", no_file("a named pipe")),
+        pytest.param(
+            *(["sync", *HERE], "data/mlflow.db", with_text(b"")), marks=pytest.mark.faults
+        ),  # it makes a store
     ],
     ids=lambda one: one[0] if isinstance(one, list) else Path(one).name if isinstance(one, str) else "",
 )
