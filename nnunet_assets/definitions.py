@@ -84,7 +84,7 @@ def project_definitions(root: Path) -> dg.Definitions:
         ConfigError: Declarations are wrong; the message has all of them, with file and line.
     """
     project = read_project(root)
-    _refuse_damaged_settings(root / "dg.toml")
+    _refuse_damaged_settings(root / "dg.toml", is_needed=project.has_definitions)
     _offer_experiments(root)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
@@ -118,17 +118,19 @@ def project_definitions(root: Path) -> dg.Definitions:
     return dg.Definitions.merge(declared, automation, _surroundings(root))
 
 
-def _refuse_damaged_settings(file: Path) -> None:
-    # Dagster reads it for a project's folder of definitions.
-    remedy = "Correct it, or delete it where no `dg` is used."
+def _refuse_damaged_settings(file: Path, *, is_needed: bool) -> None:
+    # Dagster reads it for a project's folder of definitions; without it, that of a project in a folder above.
+    whole = "copy the one that `nnunet-assets init` writes into a new folder."
     try:
         content = tomllib.loads(regular_text(file))
     except FileNotFoundError:
+        if is_needed and not (file.parent / "pyproject.toml").is_file():
+            raise ConfigError(f"{file} is not there, by which Dagster finds the declarations: {whole}") from None
         return
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}. {remedy}") from error
+        raise ConfigError(f"{file} cannot be read: {error}. Correct it, or {whole}") from error
     if "directory_type" not in content:
-        raise ConfigError(f'{file} lacks `directory_type = "project"`. {remedy}')
+        raise ConfigError(f'{file} lacks `directory_type = "project"`. Correct it, or {whole}')
 
 
 def _surroundings(root: Path) -> dg.Definitions:
