@@ -32,14 +32,24 @@ def open_to_others(project: Path) -> Iterator[Path]:
 
 def _is_open(path: Path) -> bool:
     try:
-        return bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
+        mode = path.stat().st_mode
     except OSError:
         return False
+    return _is_kept(mode) and bool(stat.S_IMODE(mode) & 0o077)
+
+
+def _is_kept(mode: int) -> bool:
+    """Says whether something keeps what is written: not so a device, such as /dev/null that a link leads to.
+
+    What root takes from others there, the whole machine lacks.
+    """
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 def _take(path: Path) -> bool:
     try:
-        if path.stat().st_uid != os.geteuid():
+        found = path.stat()
+        if found.st_uid != os.geteuid() or not _is_kept(found.st_mode):
             return False
         path.chmod(0o700 if path.is_dir() else 0o600)
     except OSError:  # gone meanwhile, or a file system without modes

@@ -45,6 +45,20 @@ def test_a_new_tracking_store_and_the_key_of_pseudonyms_are_their_owners(tmp_pat
     assert list(open_to_others(tmp_path)) == []
 
 
+def test_a_device_or_a_pipe_that_a_link_leads_to_stays_everybodys(tmp_path: Path) -> None:
+    project = init_project(tmp_path / "project")
+    device = tmp_path / "device"  # of no kind that this user could not make
+    os.mkfifo(device, 0o666)
+    (project / "data").mkdir()
+    links = [project / ".env", project / "data" / "mlflow.db", project / ".dagster" / "runs.db"]
+    for link in links:
+        link.unlink(missing_ok=True)
+        link.symlink_to(device)
+    assert list(open_to_others(project)) == []
+    assert make_private(project) == []
+    assert mode(device) == 0o666
+
+
 def test_what_an_earlier_version_left_open_is_closed_with_a_word(tmp_path: Path) -> None:
     project = init_project(tmp_path / "project")
     data = project / "data"
