@@ -23,8 +23,10 @@ from nnunet_assets.nnunet.checkpoints.checkpoints import FINAL
 from nnunet_assets.nnunet.folds.continued import continued_fold
 from nnunet_assets.nnunet.folds.fold import run_fold
 from nnunet_assets.nnunet.folds.fold_inputs import fold_inputs
+from nnunet_assets.nnunet.watching.tensorboard_logger import tensorboard_folder
 from nnunet_assets_tests.faults.test_own_trainers import masks_in, run
 from nnunet_assets_tests.nnunet.training.test_training_options import epochs_of, have_equal_weights
+from nnunet_assets_tests.nnunet.watching.test_watcher import shown, steps
 from nnunet_assets_tests.prepared_builders import dataset_of
 from nnunet_assets_tests.project_builders import write_project
 from nnunet_assets_tests.recorded_progress import RecordedProgress
@@ -54,6 +56,7 @@ attributes:
   folds: [0]
   checkpoint_every: 1
   checkpoints_kept: 2
+  tensorboard: true
   variant:
     name: longer
     continues: short
@@ -112,10 +115,18 @@ def test_a_continuation_has_one_curve_and_its_parent_in_its_record(project: Path
     assert manifest.n_epochs == 5
     own = sum(record.values["epoch_seconds"] for record in curves[1][2:])
     assert manifest.seconds["training"] == pytest.approx(own, abs=0.01)
+    assert shown_by_tensorboard(folder) == pytest.approx([one.values["train_loss"] for one in curves[1]])
     before = read_committed(parent)
     assert before
     assert manifest.details["continues"]["checkpoint_sha256"] == before.files[FINAL]
     assert manifest.details["continues"]["n_epochs"] == 2
+
+
+def shown_by_tensorboard(folder: Path) -> list[float]:
+    """Returns the losses that TensorBoard shows of a fold, which are of each epoch from the first on."""
+    points = shown(tensorboard_folder(folder)).Scalars("train_loss")
+    assert steps(points) == list(range(len(points)))
+    return [point.value for point in points]
 
 
 def test_mlflow_has_each_epoch_of_both_once_and_names_the_parent(project: Path) -> None:
