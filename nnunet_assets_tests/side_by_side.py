@@ -26,12 +26,17 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *(f"core/dataset/test_{name}.py" for name in ("dataset_json", "configurations", "plan_sizes", "region_rules")),
         *("core/evaluation/test_metrics_of_monai.py", "core/model/test_largest_component.py"),
         *("core/summary/test_cv_summary_contract.py", "fakes/test_fold_child.py"),
+        "assets",
     ),
-    # They share an MLflow server, which takes 4 s to start; and use cases.
-    "mlflow": ("tracking", "workflows", "reports", "engines", "resources", "cli"),
+    # They share an MLflow server, which takes 4 s to start.
+    "mlflow": ("tracking", "workflows", "reports", "engines", "resources", "cli", "processes", "project_folder"),
+    # `test_end_to_end.py` waits for daemons, minutes long.
     "others": (".",),
 }
-"""Folders and files by group; what lies below one of them and is another group's belongs to that."""
+"""Folders and files by group; what lies below one of them and is another group's belongs to that.
+
+Beside what a group has to have, they are dealt so that all three take equally long, as each says at its end.
+"""
 
 MADE_ONCE = "NNUNET_ASSETS_TESTS_MADE_ONCE"
 """A variable with the folder for what the processes share."""

@@ -111,6 +111,11 @@ def test_the_ignore_label_must_be_the_highest(ignore: int | str | list[int]) -> 
     )
 
 
+@pytest.mark.parametrize(("ignore", "is_refused"), [(1, False), (0, True), (2, True)])
+def test_an_ignore_label_alone_comes_after_the_background_that_is_missing(ignore: int, is_refused: bool) -> None:
+    assert ("D014" in problem({"ignore": ignore})) is is_refused
+
+
 def test_two_labels_of_one_value_are_named() -> None:
     assert named(a=1, b=1, c=2) == "D015 labels 'a', 'b' share the value 1; each label needs one of its own."
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -217,9 +217,12 @@ class TestLesions:
 
 MASKS = hnp.arrays(np.bool_, (3, 4, 5))
 SPACINGS = st.tuples(*3 * [st.floats(0.1, 10)])
+FEW = settings(max_examples=30)
+"""Each mask is drawn voxel by voxel, which takes ten times as long as its metrics."""
 
 
 @given(MASKS, MASKS, SPACINGS)
+@FEW
 def test_reference_and_prediction_may_be_exchanged(
     reference: np.ndarray, prediction: np.ndarray, spacing_mm: Any
 ) -> None:
@@ -232,6 +235,7 @@ def test_reference_and_prediction_may_be_exchanged(
 
 
 @given(MASKS, SPACINGS)
+@FEW
 def test_a_mask_is_like_itself(mask: np.ndarray, spacing_mm: Any) -> None:
     found = mask_metrics(mask, mask, spacing_mm, ORGAN)
     scores = (found.dice, found.iou, found.nsd, found.hd95_mm, found.assd_mm)
@@ -239,6 +243,7 @@ def test_a_mask_is_like_itself(mask: np.ndarray, spacing_mm: Any) -> None:
 
 
 @given(MASKS, MASKS, SPACINGS, st.permutations([0, 1, 2]))
+@FEW
 def test_turning_both_images_and_their_spacing_changes_nothing(
     reference: Any, prediction: Any, spacing_mm: Any, axes: Any
 ) -> None:

@@ -126,6 +126,13 @@ def test_a_checkpoint_above_the_limit_is_named_and_not_uploaded(tmp_path: Path) 
     assert progress.said == ["checkpoint_final.pth is not uploaded: 2.5 MB, NNUNET_ASSETS_TRACK_CHECKPOINTS_MB is 1."]
 
 
+@pytest.mark.parametrize(("size", "is_uploaded"), [(1_000_000, True), (1_000_001, False), (0, True)])
+def test_a_megabyte_is_a_million_bytes(tmp_path: Path, size: int, is_uploaded: bool) -> None:
+    path = tmp_path / "checkpoint_final.pth"
+    path.write_bytes(bytes(size))
+    assert checkpoints_of(tmp_path, 1, RecordedProgress()) == [path] * is_uploaded
+
+
 def test_the_environment_is_what_pip_takes() -> None:
     first, *lines = environment().splitlines()
     assert first.startswith("# Python 3.")
