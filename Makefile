@@ -3,13 +3,31 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/
 
-.PHONY: demo test test-faults lint docs check-release dev up down bench bench-folds clean
+.PHONY: demo test test-lowest test-faults lint docs check-release dev up down bench bench-folds clean
 
 demo: $(VENV)/.installed
 	$(RUN)nnunet-assets demo
 
 test: $(VENV)/.installed-test lint
 	$(RUN)python -m nnunet_assets_tests.side_by_side
+
+# The oldest versions that setup.cfg takes, in an environment of their own: a torch of CUDA 12, so 6 GB, once. They stand
+# beside newer ones of what they need themselves, whose warnings about them are no errors here. `make test-lowest
+# TESTS=nnunet_assets_tests/core` runs a part.
+LOWEST := .venv-lowest
+test-lowest: $(LOWEST)/.installed
+	PYTHONDONTWRITEBYTECODE= $(LOWEST)/bin/python -m pytest -W default $(or $(TESTS),nnunet_assets_tests)
+
+# `unittest2`, which batchgenerators asks for and never imports, cannot be built any more.
+$(LOWEST)/.installed: setup.cfg pyproject.toml
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(LOWEST)/bin/uv pip compile --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --extra lowest \
+	    --output-file $(LOWEST)/all.txt setup.cfg
+	grep -viE '^(unittest2|traceback2|linecache2)==' $(LOWEST)/all.txt > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --requirement $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --editable .
+	touch $@
 
 # An hour and more: what kills, damage, a full disk and a dead tracking server do to real trainings.
 test-faults: $(VENV)/.installed-test
@@ -73,4 +91,4 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(LOWEST) build dist *.egg-info

@@ -17,7 +17,7 @@ from pathlib import Path
 from nnunet_assets.errors import NnunetVersionError, first_offenders
 from nnunet_assets.nnunet import nnunet_trainer
 
-TESTED = ("2.8.1",)
+TESTED = ("2.8.0", "2.8.1")
 """The versions of nnU-Net that the tests ran with. 2.6 and older have no logger to which another could be added."""
 
 _TRAINER = "nnunetv2.training.nnUNetTrainer.nnUNetTrainer"

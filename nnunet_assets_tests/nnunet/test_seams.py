@@ -1,7 +1,9 @@
 """The names of nnU-Net's that are bound: held against this package's imports, the real nnU-Net, and spoiled copies."""
 
 import ast
+import re
 import shutil
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +130,11 @@ def test_what_is_missing_is_told_by_version_before_any_work(
     else:
         seams.require_nnunet()
         assert not found.is_tested
+
+
+def test_the_oldest_nnunet_that_is_taken_is_the_oldest_that_was_tested() -> None:
+    setup = ConfigParser()
+    if not setup.read(PACKAGE.parent / "setup.cfg"):
+        pytest.skip("an installed package has no setup.cfg")
+    (floor,) = re.findall(r"^nnunetv2>=(.+)$", setup["options"]["install_requires"], re.M)
+    assert floor == TESTED[0]

@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,9 @@ def test_a_save_that_fails_leaves_the_old_checkpoint_whole(tmp_path: Path, error
 
 @pytest.mark.parametrize("n_weights", [1, 1_000_000])  # torch words it differently where the file is small
 def test_a_full_disk_is_known_behind_the_error_of_torch(tmp_path: Path, n_weights: int) -> None:
+    with suppress(RuntimeError, OSError):
+        torch.save(torch.zeros(n_weights), "/dev/full")
+        pytest.skip("this torch loses so small a file without a word; a later test is of what that leaves")
     save(tmp_path, BEST, epoch=7)
     trainer = Trainer()
     trainer.save_checkpoint = lambda _: torch.save(torch.zeros(n_weights), "/dev/full")
@@ -268,8 +273,10 @@ def spoil(path: Any, how: Any) -> None:
         content = content[:-500]
     elif how == "empty":
         content = bytearray()
-    else:
-        content[len(content) // 3] ^= 1
+    else:  # among the weights, wherever this torch has them: names and padding of the archive have no checksum
+        with zipfile.ZipFile(path) as archive:
+            weights = archive.read(max(archive.infolist(), key=lambda entry: entry.file_size))
+        content[content.index(weights) + len(weights) // 2] ^= 1
     path.write_bytes(content)
 
 
