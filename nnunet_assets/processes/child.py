@@ -20,6 +20,7 @@ from typing import NoReturn, TypeVar
 
 from nnunet_assets.core.files.json_file import JsonError, load_json, write_json_atomically
 from nnunet_assets.core.files.layout import REQUEST_FILE
+from nnunet_assets.core.files.regular_file import open_to_append
 from nnunet_assets.core.files.typed_json import Dataclass, dataclass_from_json, dataclass_to_json
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import NnunetAssetsError
@@ -81,7 +82,7 @@ def run_child(
     write_json_atomically(folder / REQUEST_FILE, dataclass_to_json(request))
     (folder / FAILURE_FILE).unlink(missing_ok=True)
     n_oom_kills = _n_oom_kills()
-    with (folder / LOG_FILE).open("ab") as log:
+    with open_to_append(folder / LOG_FILE) as log:
         start = log.tell()
         child = subprocess.Popen(
             # Unbuffered: what a killed process printed last is what a person needs.

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from nnunet_assets.core.files.atomic_files import append_whole
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.errors import FoldError
 from nnunet_assets.processes.child import ChildResult
@@ -109,5 +110,4 @@ def _record(own_folder: Path, failure: FailureClass, result: ChildResult, cure: 
         "reason": result.problem,
         "started_again": cure,
     }
-    with (own_folder / RESTARTS_FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    append_whole(own_folder / RESTARTS_FILE, json.dumps(line, ensure_ascii=False).encode() + b"\n")

@@ -14,6 +14,7 @@ import psutil
 
 from nnunet_assets.cli.project import systemd
 from nnunet_assets.core.files.json_file import read_json_bytes, write_json_atomically
+from nnunet_assets.core.files.regular_file import open_to_append
 from nnunet_assets.core.files.typed_json import dataclass_from_json
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.processes.host_name import host_name
@@ -125,7 +126,7 @@ def record_file(project: Path, name: str) -> Path:
 
 
 def _detached(command: Sequence[str], folder: Path, log: Path, environment: Mapping[str, str]) -> int:
-    with log.open("ab") as output:
+    with open_to_append(log) as output:
         return subprocess.Popen(
             command,
             cwd=folder,

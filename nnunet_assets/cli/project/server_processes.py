@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import click
 import psutil
 
+from nnunet_assets.core.files.regular_file import open_to_append
 from nnunet_assets.errors import NnunetAssetsError
 from nnunet_assets.project_folder.daemon_lock import lock_owner
 
@@ -55,7 +56,7 @@ def in_foreground(
     try:
         for server, log in zip(servers, logs, strict=True):
             log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("ab") as output:
+            with open_to_append(log) as output:
                 server_process = subprocess.Popen(
                     server.command,
                     cwd=folder,

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nnunet_assets.core.files.file_age import age_seconds
+from nnunet_assets.core.files.regular_file import open_to_append
 
 UNFINISHED_SECONDS = 5
 """A temporary file that is younger may still be written."""
@@ -65,20 +66,19 @@ def append_whole(path: Path, content: bytes, *, flushes: bool = False) -> int:
         flushes: Also wait until it is on the disk.
 
     Raises:
-        OSError: The disk is full. The file is as it was.
+        OSError: The disk is full, or it is no file. The file is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    start = os.fstat(handle).st_size
-    is_whole = False
-    try:
-        is_whole = os.write(handle, content) == len(content)
-        if flushes:
-            os.fsync(handle)
-    finally:
-        if not is_whole:
-            os.ftruncate(handle, start)
-        os.close(handle)
+    with open_to_append(path) as file:
+        start = os.fstat(file.fileno()).st_size
+        is_whole = False
+        try:
+            is_whole = os.write(file.fileno(), content) == len(content)
+            if flushes:
+                os.fsync(file.fileno())
+        finally:
+            if not is_whole:
+                file.truncate(start)
     if not is_whole:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     return start

@@ -1,9 +1,9 @@
-"""Files from elsewhere are opened only where they are files: whoever opens a pipe may wait for ever."""
+"""Files are opened only where they are files: whoever opens a pipe may wait for ever, and a device keeps nothing."""
 
 import errno
 import os
 import stat
-from io import BufferedReader, TextIOWrapper
+from io import BufferedReader, FileIO, TextIOWrapper
 from pathlib import Path
 
 
@@ -28,15 +28,33 @@ def open_regular(path: Path) -> BufferedReader:
     Raises:
         OSError: As `refuse_what_never_ends`, or it cannot be read.
     """
-    # A pipe opens without waiting for who writes, and is told by what is open: nothing is looked at twice.
+    return os.fdopen(_opened(path, os.O_RDONLY), "rb")
+
+
+def open_to_append(path: Path) -> FileIO:
+    """Opens a file to append bytes, unbuffered, and makes it where it is not there.
+
+    Raises:
+        OSError: As `refuse_what_never_ends`, or it cannot be written.
+    """
+    return FileIO(_opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
+
+
+def _opened(path: Path, flags: int) -> int:
+    # A pipe opens without waiting for the other end, and is told by what is open: nothing is looked at twice.
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     except BlockingIOError:  # a file server lends it to somebody, and takes it back for who waits
         refuse_what_never_ends(path)
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(path, flags | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a pipe to write into, or a socket, at whose other end nobody is
+            raise _no_file(path) from error
+        raise
     mode = os.fstat(handle).st_mode
     if stat.S_ISREG(mode):
-        return os.fdopen(handle, "rb")
+        os.set_blocking(handle, True)  # who inherits it knows nothing of this
+        return handle
     os.close(handle)
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.json_file import write_json_atomically
+from nnunet_assets.core.files.regular_file import open_to_append
 from nnunet_assets.core.files.typed_json import dataclass_to_json
 from nnunet_assets.engines.job_files import SCRIPT_FILE, read_from_job
 from nnunet_assets.engines.job_queue import GONE, JobLook, JobOrder, QueueRefusedError, QueueSilentError
@@ -172,7 +173,7 @@ class RayQueue:
         content = RayOrder(order.name, order.resources, getpid())
         write_json_atomically(order.folder / ORDER_FILE, dataclass_to_json(content))
         (order.folder / TOLD_FILE).unlink(missing_ok=True)
-        with (order.folder / DRIVER_LOG_FILE).open("ab") as log:
+        with open_to_append(order.folder / DRIVER_LOG_FILE) as log:
             process = subprocess.Popen(
                 python_command("-u", "-m", DRIVER_MODULE, str(order.folder)),
                 env={**with_safe_imports(self._variables), **QUIET},

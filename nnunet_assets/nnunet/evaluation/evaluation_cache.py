@@ -16,7 +16,7 @@ from nnunet_assets.core.evaluation.label_totals import Metrics
 from nnunet_assets.core.files.atomic_files import append_whole, written_whole
 from nnunet_assets.core.files.digests import FileStat, file_sha256, json_sha256, now_ns, stat_of
 from nnunet_assets.core.files.json_file import OTHER_FORM
-from nnunet_assets.core.files.regular_file import refuse_what_never_ends
+from nnunet_assets.core.files.regular_file import open_regular, refuse_what_never_ends
 from nnunet_assets.errors import EvaluationError
 
 KEPT_FILE = "kept_cases.jsonl"
@@ -184,7 +184,7 @@ class KeptCases:
         self._by_content[pair.sha256] = start
 
     def _metrics_at(self, start: int) -> Mapping[str, Metrics]:
-        with self._file.open("rb") as file:
+        with open_regular(self._file) as file:
             file.seek(start)
             metrics: Mapping[str, Metrics] = json.loads(file.readline())["labels"]
         return metrics
