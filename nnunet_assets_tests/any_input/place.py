@@ -31,8 +31,9 @@ REMADE = {("adopt", "journal.jsonl"), ("adopt", "manifest.json"), ("adopt", "COM
 TRACKING = {"adopt", "dev", "sync", "train", "up"}
 """Commands that make MLflow's store where there is none; an empty file is none, and `sync` sends all that there is."""
 NO_STORE = (None, (stat.S_IFREG, b""))
-WRITTEN_WHERE_MISSING = {"dagster.yaml", "pseudonym_salt"}
-"""What whoever needs it makes where a project has none: the settings of Dagster's instance, the key of pseudonyms."""
+WRITTEN_WHERE_MISSING = {"dagster.yaml", "pseudonym_salt", "splits_final.json"}
+"""What whoever needs it makes where there is none: settings of Dagster's instance, the key of pseudonyms, the split as
+it is recorded."""
 
 
 class Place:

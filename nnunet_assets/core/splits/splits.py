@@ -164,7 +164,7 @@ NO_SPLITS = "is not a list of folds of the form {'train': [names], 'val': [names
 
 def is_splits(content: Any) -> bool:
     """Says whether a JSON value has the form of nnU-Net's splits file; whether it fits any cases is not looked at."""
-    return isinstance(content, list) and all(_is_split(split) for split in content)
+    return isinstance(content, list) and bool(content) and all(_is_split(split) for split in content)
 
 
 def _is_split(split: Any) -> bool:

@@ -31,12 +31,17 @@ def read_splits(preprocessed_dataset: Path) -> Any:
     """Returns what the splits file holds, of whatever form; None where there is no file.
 
     Raises:
-        DatasetError: It is no JSON.
+        DatasetError: It is no JSON, or a link that leads nowhere: a drive may come back that has it.
     """
     path = preprocessed_dataset / SPLITS_FILE
     try:
         return load_json(path)
     except FileNotFoundError:
+        if path.is_symlink():
+            raise DatasetError(
+                f"{path} is a link to {path.readlink()}, which is not there. Have that there again, or, to have the "
+                "split made, delete the link."
+            ) from None
         return None
     except ValueError as error:
         raise DatasetError(f"{path} is not valid JSON ({error}). {NOT_WRITTEN_OVER}") from None

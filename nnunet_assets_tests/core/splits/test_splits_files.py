@@ -133,7 +133,11 @@ def test_a_split_that_cannot_be_read_is_an_error_or_none(folder: Any) -> None:
     file.write_text('{"train": []}')
     assert (read_splits(folder), readable_splits(folder)) == ({"train": []}, None)
     file.write_text("[]")
-    assert (readable_splits(folder), folds_of_split(folder, [])) == ([], None)
+    assert (readable_splits(folder), folds_of_split(folder, [])) == (None, None)
+    file.unlink()
+    file.symlink_to("/drive/splits.json")
+    with pytest.raises(DatasetError, match=r"splits_final\.json is a link to /drive/splits\.json, which is not there"):
+        read_splits(folder)
     file.unlink()
     file.mkdir()
     assert readable_splits(folder) is None
