@@ -216,7 +216,7 @@ def test_killed_again_and_again_it_ends_with_the_same_trials(
 def test_with_its_driver_killed_at_ten_random_moments_it_ends_with_the_same_trials(
     project: Path, start: Callable[[], "subprocess.Popen[bytes]"], said: Callable[..., None]
 ) -> None:
-    """At moments that wait for nothing: while Ray starts, between two trials, in the middle of an epoch."""
+    """Each second time at a moment that waits for nothing, as while Ray starts; else some time after another epoch."""
     draw = random.Random(seed := int.from_bytes(os.urandom(4)))
     points: dict[int, Any] = {}
     kills: list[int] = []
@@ -228,7 +228,9 @@ def test_with_its_driver_killed_at_ten_random_moments_it_ends_with_the_same_tria
             assert process.returncode in (1, 2), (project / "run.log").read_text()
             process = start()
             continue
-        time.sleep(draw.uniform(0, 25))
+        if len(kills) % 2:
+            wait_for(partial(_goes_on, process, project, n_epochs(project)))
+        time.sleep(draw.uniform(0, 10 if len(kills) % 2 else 25))
         for one in processes(project, DRIVER)[:1]:
             one.send_signal(signal.SIGKILL)
             kills.append(n_epochs(project))

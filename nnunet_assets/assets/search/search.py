@@ -86,6 +86,8 @@ def build_search(*, config: SearchConfig, project: Project, group: str) -> dg.As
             made = make_search_files(settings, every, declared, destination, dagster_run_id=context.run.run_id)
         report = made.report
         context.log.info(report.headline())
+        if made.n_waiting:
+            context.log.warning(f"{made.n_waiting} trials wait to be sent to MLflow: `nnunet-assets sync` tries again.")
         if end.reason:
             context.log.warning(f"It ended before its trials: {end.reason}.")
         return dg.MaterializeResult(

@@ -55,6 +55,8 @@ def run(name: str, project: Path, extend: bool, tracker_disable: bool, as_json: 
         made = make_search_files(settings, declared, config, None if tracker_disable else Destination.of(settings))
         if end.reason:
             progress.warn(f"{config.title} ended before its trials: {end.reason}.")
+        if made.n_waiting:
+            progress.warn(f"{made.n_waiting} trials wait to be sent to MLflow: `nnunet-assets sync` tries again.")
         _show(made.report, as_json=as_json)
         progress.say(f"Page and table: {made.folder}")
     return DONE if end.is_complete else INCOMPLETE

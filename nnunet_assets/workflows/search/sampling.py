@@ -39,8 +39,10 @@ def next_point(
     """
     tried = [trial.point for trial in trials]
     if sampler != "grid":
+        study = _study(space, trials, curves if sampler == "tpe" else None)
         for draw in range(MOST_DRAWS):
-            point = _drawn(space, _study(space, sampler, _seed(seed, len(trials), draw), trials, curves, at_once))
+            study.sampler = _sampler(sampler, _seed(seed, len(trials), draw), at_once)
+            point = _drawn(space, study)
             if not any(is_same_point(point, other) for other in tried):
                 return point
         if space.n_points is None:
@@ -57,18 +59,19 @@ def _seed(seed: int, number: int, draw: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {number} {draw}".encode()).digest()[:4])
 
 
-def _study(  # noqa: PLR0917 (one use)
-    space: Space, sampler: str, seed: int, trials: Sequence[Trial], curves: Mapping[int, Curve], at_once: int
-) -> "optuna.Study":
+def _sampler(name: str, seed: int, at_once: int) -> "optuna.samplers.BaseSampler":
+    from optuna.samplers import RandomSampler, TPESampler
+
+    return RandomSampler(seed=seed) if name == "random" else TPESampler(seed=seed, constant_liar=at_once > 1)
+
+
+def _study(space: Space, trials: Sequence[Trial], curves: Mapping[int, Curve] | None) -> "optuna.Study":
+    """Returns a study that knows trials by their curves; None: it is for a sampler that learns from none."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    kinds: dict[str, optuna.samplers.BaseSampler] = {
-        "tpe": optuna.samplers.TPESampler(seed=seed, constant_liar=at_once > 1),
-        "random": optuna.samplers.RandomSampler(seed=seed),
-    }
-    study = optuna.create_study(direction="maximize", sampler=kinds[sampler])
-    if sampler == "tpe":
+    study = optuna.create_study(direction="maximize")
+    if curves is not None:
         # What a search was narrowed to since holds no point outside of it.
         study.add_trials(
             [_told(space, one, curves.get(one.number, Curve())) for one in trials if space.holds(one.point)]
@@ -129,6 +132,8 @@ def _told_value(one: Dimension, value: Any) -> Any:
 
 
 def _drawn(space: Space, study: "optuna.Study") -> dict[str, Any]:
+    from optuna.trial import TrialState
+
     trial = study.ask()
     point: dict[str, Any] = {}
     for one in space.dimensions:
@@ -141,4 +146,6 @@ def _drawn(space: Space, study: "optuna.Study") -> dict[str, Any]:
                 point[one.name] = trial.suggest_int(one.name, int(one.low), int(one.high), log=one.kind == "log_int")
             case _:
                 point[one.name] = trial.suggest_float(one.name, one.low, one.high, log=one.kind == "log")
+    # Nothing is learnt from what was only drawn.
+    study.tell(trial, state=TrialState.FAIL)
     return point

@@ -16,10 +16,13 @@ from nnunet_assets.tracking.assets.asset_run import TrackedRun, bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import search_run
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.search.adopt import adopted_scores
+from nnunet_assets.workflows.search.book import trial_folder
 from nnunet_assets.workflows.search.importance import importance
 from nnunet_assets.workflows.search.status import search_status
+from nnunet_assets.workflows.search.waiting_runs import send_what_waits
 
 TABLE_FILE, PAGE_FILE = "trials.parquet", "search.html"
+SEND_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,13 @@ class MadeSearchFiles:
         report: What it says.
         folder: Where the files lie.
         tracked: Its MLflow run; nothing where nobody asked for one.
+        n_waiting: Trials of which MLflow does not have everything yet.
     """
 
     report: SearchReport
     folder: Path
     tracked: TrackedRun = field(default_factory=TrackedRun)
+    n_waiting: int = 0
 
 
 def make_search_files(
@@ -67,7 +72,10 @@ def make_search_files(
     if destination is None:
         return MadeSearchFiles(report, folder)
     run = search_run(config.identity, report)
-    return MadeSearchFiles(report, folder, bring_up_to_date(destination, run, [*files], dagster_run_id=dagster_run_id))
+    tracked = bring_up_to_date(destination, run, [*files], dagster_run_id=dagster_run_id)
+    folds = [trial_folder(config, settings.roots, one.trial) for one in report.trials]
+    n_waiting = send_what_waits(settings, destination, folds, timeout_seconds=SEND_SECONDS)
+    return MadeSearchFiles(report, folder, tracked, n_waiting)
 
 
 def _page(settings: Settings, project: Project, config: SearchConfig, report: SearchReport) -> bytes:

@@ -27,6 +27,7 @@ from nnunet_assets.workflows.fold.chosen_engine import chosen_engine
 from nnunet_assets.workflows.fold.start import prepared_request, train_from_there
 from nnunet_assets.workflows.fold.train import AskedNow
 from nnunet_assets.workflows.search.direction import DONE, ENDED, EPOCHS, FAILURE, PROBLEM
+from nnunet_assets.workflows.search.waiting_runs import send_what_waits
 
 OWNED_SECONDS = 60.0
 """How long the process of an earlier supervisor, which was killed, may take to end."""
@@ -100,6 +101,12 @@ class TrialRun:
         self._is_ended.set()
         if self._thread:
             self._thread.join(END_SECONDS)
+        work = self.work
+        if self._thread and not self._thread.is_alive() and work.destination:
+            fold = work.config.trial(self.number, self.point).identity.fold_folder(
+                work.settings.roots, work.config.fold_key
+            )
+            send_what_waits(work.settings, work.destination, [fold], timeout_seconds=END_SECONDS)
 
     def _run(self) -> None:
         try:

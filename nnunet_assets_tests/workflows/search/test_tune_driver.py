@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from nnunet_assets.errors import ConfigError
 from nnunet_assets.workflows.search.direction import Direction
-from nnunet_assets.workflows.search.tune_driver import scheduler
+from nnunet_assets.workflows.search.tune_driver import DriverRequest, drive, scheduler
 from nnunet_assets_tests.search_builders import begun_book, project_with_search
 
 pytestmark = [pytest.mark.faults, pytest.mark.filterwarnings("default")]
@@ -60,3 +61,11 @@ def test_without_min_epochs_nobody_is_stopped(tmp_path: Path) -> None:
     pytest.importorskip("ray.tune")
     _, config, settings = project_with_search(tmp_path, budget="{trials: 4, max_epochs: 8}")
     assert type(scheduler(Direction(begun_book(config, settings)))).__name__ == "FIFOScheduler"
+
+
+def test_a_driver_that_is_started_again_does_not_go_on_in_a_space_that_was_changed_meanwhile(tmp_path: Path) -> None:
+    _, config, settings = project_with_search(tmp_path)
+    begun_book(config, settings, [0.1])
+    project_with_search(tmp_path, space="{initial_lr: {log: [1.0e-3, 1.0e-1]}}")
+    with pytest.raises(ConfigError, match=r"its space was changed while it ran\. Run it again with `--extend`"):
+        drive(DriverRequest(tmp_path, config.of.dataset, config.name, is_tracked=False))
