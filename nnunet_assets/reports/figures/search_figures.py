@@ -46,7 +46,7 @@ def draw_history(report: SearchReport) -> "Figure":
     best = [max(one.score or 0.0 for one in whole[: n + 1]) for n in range(len(whole))]
     axes.step([at[one.trial.number] for one in whole], best, color=COLOURS[0], where="post", linewidth=0.8)
     axes.set(xlabel="epochs of all trials so far, in the order of their numbers", ylabel=PSEUDO_DICE)
-    axes.legend(frameon=False, ncols=4, loc="lower right")
+    _legend_above(axes)
     return figure
 
 
@@ -77,7 +77,7 @@ def draw_trial_curves(report: SearchReport) -> "Figure":
             label=label,
         )
     axes.set(xlabel="epochs trained", ylabel=PSEUDO_DICE)
-    axes.legend(frameon=False, ncols=4, loc="lower right")
+    _legend_above(axes)
     return figure
 
 
@@ -132,6 +132,11 @@ def draw_importance(importance: Mapping[str, float], report: SearchReport) -> "F
     axes.barh(names, [importance[name] for name in names], color=COLOURS[0], height=0.6)
     axes.set(xlabel=f"part of the importance, by pseudo Dice after {report.compared_at} epochs", xlim=(0, 1))
     return figure
+
+
+def _legend_above(axes: Any) -> None:
+    """Names the states where no point of a trial can lie under them."""
+    axes.legend(frameon=False, ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
 
 
 def _key(value: Any) -> Any:
