@@ -116,7 +116,8 @@ class Place:
         is_told = is_told or (file.name == "defs.yaml" and says_what_is_declared)
         if not problem and stays_well and not is_told:
             problem = f"{file} is not named: {done.output}"
-        if not problem and (elsewhere := done.written_outside(self.project, self.outside)):
+        # A command before it that gave MLflow up may still send in this process, into the copy that it had.
+        if not problem and (elsewhere := done.written_outside(self.folder)):
             problem = f"Written elsewhere: {elsewhere}"
         self._tidy({*done.writes, path})
         return problem

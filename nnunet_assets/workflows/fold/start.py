@@ -120,10 +120,11 @@ def starting_point(fold: Fold, request: FoldRequest, *, retrain: bool, continue_
         return "training anew; the one that is there is kept among the superseded folds."
     check_may_be_trained(fold, request.options)
     if state in ("finished", "interrupted", "trained", "running") and (others := _changes(fold, request)):
+        unasked = f" If {SPLITS_FILE} was not to change, restore it." if "splits" in others else ""
         raise FoldError(
             f"{fold.place.folder} holds a training with other {' and '.join(others)}. It is kept "
             "as it is. --retrain trains anew and keeps it among the superseded folds; --variant NAME, with flags that "
-            "change the result, trains beside it."
+            f"change the result, trains beside it.{unasked}"
         )
     if request.options.validation_only:
         return "predicting and scoring the validation cases again."
