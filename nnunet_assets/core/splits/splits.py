@@ -169,9 +169,14 @@ def is_splits(content: Any) -> bool:
 
 def _is_split(split: Any) -> bool:
     return isinstance(split, dict) and all(
-        isinstance(split.get(part), list) and all(isinstance(case, str) for case in split[part])
+        isinstance(split.get(part), list) and all(isinstance(case, str) and _is_text(case) for case in split[part])
         for part in ("train", "val")
     )
+
+
+def _is_text(case: str) -> bool:
+    # Half of a character, which JSON can hold, is in no file's name and in no digest.
+    return not any("\ud800" <= character <= "\udfff" for character in case)
 
 
 def _problems(splits: Sequence[Split], cases: Sequence[str], n_folds: int) -> Iterator[str]:

@@ -120,7 +120,9 @@ def starting_point(fold: Fold, request: FoldRequest, *, retrain: bool, continue_
         return "training anew; the one that is there is kept among the superseded folds."
     check_may_be_trained(fold, request.options)
     if state in ("finished", "interrupted", "trained", "running") and (others := _changes(fold, request)):
-        unasked = f" If {SPLITS_FILE} was not to change, restore it." if "splits" in others else ""
+        files = {"splits": SPLITS_FILE, "plans": f"{fold.place.experiment.plans}.json"}
+        changed = [files[name] for name in others if name in files]
+        unasked = f" If {' and '.join(changed)} should not have changed, restore what it was." if changed else ""
         raise FoldError(
             f"{fold.place.folder} holds a training with other {' and '.join(others)}. It is kept "
             "as it is. --retrain trains anew and keeps it among the superseded folds; --variant NAME, with flags that "

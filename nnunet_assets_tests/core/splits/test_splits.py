@@ -133,7 +133,16 @@ def test_a_split_is_refused_only_for_what_would_make_its_summary_wrong(drawn: An
 
 
 @pytest.mark.parametrize(
-    "content", [{}, [], [[]], [{"train": ["a"]}], [{"train": "a", "val": "b"}], [{"train": [1], "val": []}]]
+    "content",
+    [
+        {},
+        [],
+        [[]],
+        [{"train": ["a"]}],
+        [{"train": "a", "val": "b"}],
+        [{"train": [1], "val": []}],
+        [{"train": ["\ud800"], "val": ["a"]}],
+    ],
 )
 def test_a_file_of_another_form(content: dict[str, Any] | list[Any]) -> None:
     with pytest.raises(DatasetError, match=r"splits_final\.json is not a list of folds of the form"):

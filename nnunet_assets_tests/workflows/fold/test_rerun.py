@@ -306,7 +306,7 @@ def test_other_data_is_refused_unless_accepted_while_other_versions_are_only_sai
 
     accepted, said = shown("--despite-changes")
     assert "holds a training with other splits" in said["error"]  # so far it came
-    assert said["error"].endswith("If splits_final.json was not to change, restore it.")
+    assert said["error"].endswith("If splits_final.json should not have changed, restore what it was.")
     assert accepted.exit_code == 1
 
 
