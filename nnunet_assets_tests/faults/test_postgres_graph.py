@@ -89,10 +89,11 @@ def test_folds_go_on_while_the_database_is_away_and_are_summarized_when_it_is_ba
         run for run in client.search_runs([found.experiment_id]) if run.data.tags["nnunet_assets.run_type"] == "fold"
     ]
     assert sorted(run.data.tags["nnunet_assets.fold"] for run in folds) == list(FOLDS)
+    # A fold is finished before the last of it is sent.
+    wait_until(lambda: {client.get_run(run.info.run_id).info.status for run in folds} == {"FINISHED"}, 60)
     for run in folds:
         steps = Counter(point.step for point in client.get_metric_history(run.info.run_id, "train_loss"))
         assert steps == dict.fromkeys(range(N_EPOCHS), 1)
-    wait_until(lambda: {client.get_run(run.info.run_id).info.status for run in folds} == {"FINISHED"}, 60)
     with open_instance(project) as instance:
         trainings = [run for run in instance.get_runs() if "dagster/partition" in run.tags]
         # Nobody trained a fold twice, nor was a run of one lost.

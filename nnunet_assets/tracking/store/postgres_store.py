@@ -21,6 +21,10 @@ _MAKING = 7_368_465
 """The number of the lock that PostgreSQL holds for who makes the tables: any, as long as it is the same everywhere."""
 
 
+class OtherTablesError(TrackingError):
+    """The database has tables that are not those of this MLflow, or not all of them yet."""
+
+
 def read_store_url(tracking_uri: str) -> PostgresUrl:
     """Returns the database that a tracking URI names.
 
@@ -44,7 +48,8 @@ def look_at_store(url: PostgresUrl, name: str = URI_VARIABLE) -> DatabaseLook:
         name: The variable that holds the URL.
 
     Raises:
-        TrackingError: It cannot be used: it is not reachable, another program's, or of another version of MLflow.
+        TrackingError: It cannot be used: it is not reachable, or (`OtherTablesError`) another program's, or of another
+            version of MLflow; so it looks, too, while somebody makes the tables.
     """
     try:
         look = look_at(url, name)
@@ -55,14 +60,14 @@ def look_at_store(url: PostgresUrl, name: str = URI_VARIABLE) -> DatabaseLook:
         raise TrackingError(f"MLflow cannot use the database {url} ({name}): {look.problem}.")
     if look.tables and "experiments" not in look.tables:
         owner = "Dagster's" if "event_logs" in look.tables or "bulk_actions" in look.tables else "another program's"
-        raise TrackingError(
+        raise OtherTablesError(
             f"The database {url} ({name}) is {owner}, and MLflow needs one of its own: both note the version of their "
             "tables in one place. Have another one made, and name that."
         )
     if look.tables and look.revisions != (mlflow_revision(),):
         from mlflow import __version__
 
-        raise TrackingError(
+        raise OtherTablesError(
             f"The tables of MLflow in {url} ({name}) were made by another version than the installed {__version__}. "
             "Have the database saved (pg_dump), end all that use it, and run `mlflow db upgrade` with its URL, without "
             "the password, which belongs into ~/.pgpass."
@@ -77,12 +82,17 @@ def open_postgres_store(tracking_uri: str) -> "MlflowClient":
         TrackingError: As `read_store_url` and `look_at_store`.
     """
     url = read_store_url(tracking_uri)
-    if not look_at_store(url).tables:
-        with connected(url, URI_VARIABLE) as connection, connection.cursor() as cursor:
-            # Free when the connection ends, whatever ends it.
-            cursor.execute("SELECT pg_advisory_lock(%s)", (_MAKING,))
-            return _open(tracking_uri)
-    return _open(tracking_uri)
+    try:
+        is_made = bool(look_at_store(url).tables)
+    except OtherTablesError:
+        is_made = False
+    if is_made:
+        return _open(tracking_uri)
+    with connected(url, URI_VARIABLE) as connection, connection.cursor() as cursor:
+        # Free when the connection ends, whatever ends it.
+        cursor.execute("SELECT pg_advisory_lock(%s)", (_MAKING,))
+        look_at_store(url)
+        return _open(tracking_uri)
 
 
 def _open(tracking_uri: str) -> "MlflowClient":
