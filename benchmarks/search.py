@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 
 from nnunet_assets.core.fold.journal import journal_path, read_records
-from nnunet_assets.core.search.curves import Curve
+from nnunet_assets.core.search.curve_files import Curve
 from nnunet_assets.core.search.space import Space
 from nnunet_assets.core.search.trial_files import Trial, TrialState, read_record, search_folder
 from nnunet_assets.declarations.project import read_project

@@ -29,7 +29,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "assets",
     ),
     # They share an MLflow server, which takes 4 s to start.
-    "mlflow": ("tracking", "workflows", "reports", "engines", "resources", "cli", "processes", "project_folder"),
+    "mlflow": ("tracking", "workflows", "reports", "cli", "processes", "project_folder"),
     # `test_end_to_end.py` waits for daemons, minutes long.
     "others": (".",),
 }
@@ -38,7 +38,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 Beside what a group has to have, they are dealt so that all three take equally long, as each says at its end.
 """
 
-MADE_ONCE = "NNUNET_ASSETS_TESTS_MADE_ONCE"
+MADE_ONCE = "TESTS_MADE_ONCE"
 """A variable with the folder for what the processes share."""
 
 

@@ -26,7 +26,7 @@ TOUCHING = frozenset(
 
 def may_touch(module: Path) -> bool:
     named = module.stem.endswith("_files") or module.stem in ("dataset_json", "case_groups", "file_pattern")
-    return module.parent.name in ("files", "fold") or named
+    return module.parent.name in ("files", "fold", "validation") or named
 
 
 def calls_on_the_disk(source: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from nnunet_assets.core.search.curves import Curve, best_first
+from nnunet_assets.core.search.curve_files import Curve, best_first
 from nnunet_assets.core.search.trial_files import Trial
 
 

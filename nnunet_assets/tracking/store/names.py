@@ -76,7 +76,7 @@ which took one GPU's share for the whole."""
 VALIDATED = "nnunet_assets.validated"
 """The checkpoint that predicted the validation cases of a fold, such as `checkpoint_best.pth`."""
 SCORES = "nnunet_assets.scores"
-"""Which scores the run holds, of a finished fold: their digest (see `core.fold.score_digest`), which tells what a
+"""Which scores the run holds, of a finished fold: their digest (see `core.validation.score_digest`), which tells what a
 training scored from what it scores when it is validated again. Runs of version 0.1 have no such tag."""
 SCORED_AT = "nnunet_assets.scored_at"
 """When the run got them, in milliseconds since 1970-01-01 UTC."""

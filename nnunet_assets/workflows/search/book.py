@@ -7,7 +7,7 @@ from typing import Any
 
 from nnunet_assets.core.clock import now_ms
 from nnunet_assets.core.files.layout import Roots
-from nnunet_assets.core.search.curves import Curve, CurveReader
+from nnunet_assets.core.search.curve_files import Curve, CurveReader
 from nnunet_assets.core.search.trial_files import (
     SearchRecord,
     Trial,

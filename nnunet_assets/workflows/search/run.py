@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from nnunet_assets.core.files.kernel_lock import held_alone
 from nnunet_assets.core.progress import Progress
-from nnunet_assets.core.search.curves import Curve, CurveReader
+from nnunet_assets.core.search.curve_files import Curve, CurveReader
 from nnunet_assets.core.search.trial_files import (
     STOP_FILE,
     SearchRecord,

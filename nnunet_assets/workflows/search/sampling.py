@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nnunet_assets.core.search.curves import Curve
+from nnunet_assets.core.search.curve_files import Curve
 from nnunet_assets.core.search.space import Dimension, Space, is_same_point
 from nnunet_assets.core.search.trial_files import OF_THE_POINT, Trial
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from nnunet_assets.core.search.curves import SCORE
+from nnunet_assets.core.search.curve_files import SCORE
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.processes.child import child_main

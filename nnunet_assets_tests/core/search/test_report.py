@@ -1,6 +1,6 @@
 """What a search says of itself."""
 
-from nnunet_assets.core.search.curves import Curve
+from nnunet_assets.core.search.curve_files import Curve
 from nnunet_assets.core.search.report import SearchReport, TrialReport, row
 from nnunet_assets.core.search.trial_files import Trial, TrialState
 

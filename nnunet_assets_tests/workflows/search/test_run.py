@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunet_assets.core.search.curves import Curve
+from nnunet_assets.core.search.curve_files import Curve
 from nnunet_assets.core.search.trial_files import Trial, write_record
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError, SearchError

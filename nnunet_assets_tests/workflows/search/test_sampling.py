@@ -2,7 +2,7 @@
 
 import pytest
 
-from nnunet_assets.core.search.curves import Curve
+from nnunet_assets.core.search.curve_files import Curve
 from nnunet_assets.core.search.space import Dimension, Space
 from nnunet_assets.core.search.trial_files import Trial
 

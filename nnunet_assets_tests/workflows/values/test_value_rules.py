@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nnunet_assets.core.fold.commit import FinishedFold
-from nnunet_assets.core.search.curves import Curve
+from nnunet_assets.core.search.curve_files import Curve
 from nnunet_assets.core.search.report import SearchReport, TrialReport
 from nnunet_assets.core.search.trial_files import Trial
 from nnunet_assets.core.summary.cross_validation import CVSummary, FoldResult

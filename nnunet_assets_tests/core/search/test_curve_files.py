@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.core.fold.journal import Record, append_record, journal_path
-from nnunet_assets.core.search.curves import Curve, CurveReader, best_first
+from nnunet_assets.core.search.curve_files import Curve, CurveReader, best_first
 
 
 def epoch(number: int, score: float | None, seconds: float | None = 2.0, time_ms: int = 0) -> Record:
