@@ -124,13 +124,22 @@ def _refuse_damaged_settings(file: Path, *, is_needed: bool) -> None:
     try:
         content = tomllib.loads(regular_text(file))
     except FileNotFoundError:
-        if is_needed and not (file.parent / "pyproject.toml").is_file():
+        if is_needed and not _has_dagsters_table(file.with_name("pyproject.toml")):
             raise ConfigError(f"{file} is not there, by which Dagster finds the declarations: {whole}") from None
         return
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file} cannot be read: {error}. Correct it, or {whole}") from error
     if "directory_type" not in content:
         raise ConfigError(f'{file} lacks `directory_type = "project"`. Correct it, or {whole}')
+
+
+def _has_dagsters_table(file: Path) -> bool:
+    try:
+        return "dg" in tomllib.loads(regular_text(file)).get("tool", {})
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}. Correct it.") from error
 
 
 def _surroundings(root: Path) -> dg.Definitions:

@@ -12,6 +12,7 @@ import pytest
 
 from nnunet_assets.cli.project.init import init_project
 from nnunet_assets.definitions import load_definitions, project_definitions
+from nnunet_assets.errors import ConfigError
 from nnunet_assets.resources.mlflow import MlflowResource, destination_in
 from nnunet_assets.settings import Settings
 from nnunet_assets_tests.dg_commands import run_dg
@@ -143,6 +144,35 @@ def test_a_project_that_declares_nothing_loads(project: Path) -> None:
     (project / "experiments" / "example" / "defs.yaml").unlink()
 
     assert names_in(project) == (0, ["close_dead_runs"], [])
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "sentence"),
+    [
+        (None, r"dg\.toml is not there, by which Dagster finds the declarations: copy the one that"),
+        ("[tool.black]\nline-length = 100\n", r"dg\.toml is not there, by which Dagster finds the declarations"),
+        ("[tool", r"pyproject\.toml cannot be read: .* Correct it\."),
+    ],
+)
+def test_a_project_without_dagsters_settings_is_not_taken_for_the_one_above(
+    pyproject: str | None, sentence: str, tmp_path: Path
+) -> None:
+    init_project(tmp_path / "above")
+    root = tmp_path / "above" / "project"
+    init_project(root)
+    (root / "dg.toml").unlink()
+    if pyproject is not None:
+        (root / "pyproject.toml").write_text(pyproject)
+    with pytest.raises(ConfigError, match=sentence):
+        load_definitions(root)
+
+
+def test_a_pyproject_serves_in_the_place_of_dg_toml(tmp_path: Path) -> None:
+    root = init_project(tmp_path / "project")
+    settings = (root / "dg.toml").read_text().replace("[project]", "[tool.dg.project]")
+    (root / "dg.toml").unlink()
+    (root / "pyproject.toml").write_text(settings.replace("directory_type", "tool.dg.directory_type"))
+    assert load_definitions(root).assets
 
 
 @pytest.mark.filterwarnings("ignore:Parameter `execution_type` of function `AssetsDefinition")  # of Dagster's own code
