@@ -109,11 +109,11 @@ class RealRay:
         return {**QUIET, **self._authentication, FOLDER_VARIABLE: str(self.folder)}
 
     def add_node(self, name: str, *, gpus: int = 2, cpus: int = 8, **variables: str) -> None:
-        """Starts a node, and waits until it is there."""
+        """Starts a node, and waits until it is there; `variables` go before what every node is started with."""
         known = set(self._raylets())
         done = subprocess.run(
             self.node_command(name, gpus=gpus, cpus=cpus),
-            env={**os.environ, **variables, **self.node_variables},
+            env={**os.environ, **self.node_variables, **variables},
             capture_output=True,
             text=True,
             check=False,
@@ -122,6 +122,7 @@ class RealRay:
         assert done.returncode == 0, done.stdout + done.stderr
         (pid,) = set(self._raylets()) - known
         self.nodes[name] = psutil.Process(pid)
+        assert variables.items() <= self.nodes[name].environ().items()
 
     def kill_node(self, name: str) -> None:
         """Kills the raylet of a node, and nothing else of it."""
