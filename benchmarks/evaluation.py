@@ -24,8 +24,8 @@ from nnunet_assets.core.evaluation.metric_policy import metric_policy
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.fold.fold_result import ScoredFold
-from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.summary.intervals import with_intervals
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.core.validation.case_results import CaseResult, LabelScore
 from nnunet_assets.nnunet.evaluation.evaluation import evaluate_cases
 from nnunet_assets.nnunet.evaluation.predicted_cases import cases_of_folders

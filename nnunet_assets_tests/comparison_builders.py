@@ -5,7 +5,7 @@ from pathlib import Path
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.fold.commit import FoldInputs
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.sections.variant_config import VariantConfig
 from nnunet_assets_tests.builders import INPUTS, build_fold_result

@@ -10,7 +10,7 @@ from typing import Any
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs, commit_fold
 from nnunet_assets.core.fold.journal import append_record, journal_path
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.core.validation.score_digest import SUMMARY_FILE
 from nnunet_assets.nnunet.results.results import fold_results_in
 from nnunet_assets.settings import Settings

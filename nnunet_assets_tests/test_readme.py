@@ -22,7 +22,7 @@ from nnunet_assets.cli.main import COMMANDS
 from nnunet_assets.components import CrossValidationExperiment, Ensemble, NnunetDataset, Search
 from nnunet_assets.core.evaluation.gap import GAP_METRICS, find_gaps
 from nnunet_assets.core.fold.journal import read_records
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig, PhantomConfig
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.named_experiment import experiment_named, folds_named

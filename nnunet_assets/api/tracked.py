@@ -13,8 +13,8 @@ from nnunet_assets.core.summary.cross_validation import CVSummary
 from nnunet_assets.errors import value_errors_too
 
 if TYPE_CHECKING:
-    from nnunet_assets.core.summary.cv_summary import CvSummary
     from nnunet_assets.core.summary.fold_means import FoldMeansSummary
+    from nnunet_assets.core.summary.scored_summary import ScoredSummary
     from nnunet_assets.workflows.results.export_tables import Rows
 
 
@@ -63,7 +63,7 @@ def summarize_experiment(
 
 
 def log_cv_summary(
-    summary: "CVSummary | CvSummary | FoldMeansSummary",
+    summary: "CVSummary | ScoredSummary | FoldMeansSummary",
     tracking_uri: str | None = None,
     *,
     experiment_name: str | None = None,
@@ -100,7 +100,7 @@ def log_cv_summary(
 
 
 def export_csv(
-    summary: "CVSummary | CvSummary | FoldMeansSummary",
+    summary: "CVSummary | ScoredSummary | FoldMeansSummary",
     output: Path | str | TextIO | None = None,
     *,
     rows: "Rows" = "label",
@@ -123,7 +123,7 @@ def export_csv(
 
 
 def export_latex(
-    summary: "CVSummary | CvSummary | FoldMeansSummary",
+    summary: "CVSummary | ScoredSummary | FoldMeansSummary",
     output: Path | str | TextIO | None = None,
     caption: str | None = None,
     label: str | None = None,
@@ -149,7 +149,7 @@ def export_latex(
 
 
 def _shown(
-    summary: "CVSummary | CvSummary | FoldMeansSummary",
-) -> "CVSummary | CvSummary | FoldMeansSummary":
+    summary: "CVSummary | ScoredSummary | FoldMeansSummary",
+) -> "CVSummary | ScoredSummary | FoldMeansSummary":
     """Returns what is written: all that is known of it."""
     return summary.scores or summary if isinstance(summary, CVSummary) else summary

@@ -11,7 +11,7 @@ from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.fold import fold_state
 from nnunet_assets.core.fold.journal import Record, journal_path, n_saved_epochs, read_records
 from nnunet_assets.core.fold.validation_work import ValidationWork
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.nnunet.results.results import fold_results_in
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.supervisor import FoldFailed

@@ -7,7 +7,7 @@ import dagster as dg
 from nnunet_assets.assets.fold.fold_metadata import plotted
 from nnunet_assets.assets.fold.partitions import fold_model_key
 from nnunet_assets.assets.fold.recorded_folds import recorded_folds
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.nnunet.adoption.adoption import Adopted
 from nnunet_assets.nnunet.results.results import result_of
 from nnunet_assets.project_folder.opened_instance import open_instance

@@ -9,7 +9,7 @@ import dagster as dg
 from nnunet_assets.assets.events.tables import number_metadata
 from nnunet_assets.core.fold.continued_fold import CONTINUES
 from nnunet_assets.core.fold.version_history import mixed_in_words
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.text.amounts import bytes_text, duration_text
 from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.errors import first_offenders
@@ -67,7 +67,7 @@ def _job(job: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
     }
 
 
-def _scores(summary: CvSummary | None) -> dict[str, dg.MetadataValue]:
+def _scores(summary: ScoredSummary | None) -> dict[str, dg.MetadataValue]:
     if summary is None:
         return {"dice": dg.MetadataValue.text(NO_DICE)}
     dice = {f"dice/{name}": label.dice.pooled.mean for name, label in summary.labels.items()}
@@ -78,7 +78,7 @@ def _scores(summary: CvSummary | None) -> dict[str, dg.MetadataValue]:
     }
 
 
-def _headline(summary: CvSummary) -> str:
+def _headline(summary: ScoredSummary) -> str:
     """Returns the Dice in one line, with three decimals: `Dice 0.530 (anterior 0.060, posterior 1.000), 8 cases`."""
     labels = [f"{name} {mean_text(label.dice.pooled)}" for name, label in summary.labels.items()]
     return f"Dice {mean_text(summary.foreground.dice.pooled)} ({first_offenders(labels)}), {summary.n_cases} cases"

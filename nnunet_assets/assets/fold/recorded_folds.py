@@ -14,7 +14,7 @@ from nnunet_assets.assets.fold.partitions import folds_key
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import commit_sha256, read_committed
 from nnunet_assets.core.summary.cv_groups import CvGroup
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.errors import BehindError, first_offenders
 from nnunet_assets.nnunet.results.results_folder import FolderRecord, Model, experiment_of
 
@@ -55,7 +55,7 @@ class DagsterRecord:
 
     def summary(
         self, name: str, cv_group: str | None, expected: Callable[[CvGroup], Sequence[str]]
-    ) -> tuple[CvGroup, CvSummary]:
+    ) -> tuple[CvGroup, ScoredSummary]:
         """Returns a group of a dataset and what its recorded folds say together."""
         group, summary = self._folders.summary(name, cv_group, expected)
         self._check(group, summary)
@@ -65,7 +65,7 @@ class DagsterRecord:
         """Returns the names of the other groups of a dataset."""
         return self._folders.other_groups(name, group)
 
-    def _check(self, group: CvGroup, summary: CvSummary) -> None:
+    def _check(self, group: CvGroup, summary: ScoredSummary) -> None:
         """Refuses folds that are not those that Dagster recorded."""
         folders = {
             folder.name: folder

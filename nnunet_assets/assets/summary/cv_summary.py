@@ -13,7 +13,7 @@ from nnunet_assets.assets.fold.recorded_folds import recorded_commits
 from nnunet_assets.assets.summary.summary_checks import summary_check_results, summary_check_specs
 from nnunet_assets.assets.types import CV_SUMMARY
 from nnunet_assets.core.summary.cross_validation import CVSummary
-from nnunet_assets.core.summary.cv_summary import Computing, CvSummary
+from nnunet_assets.core.summary.scored_summary import Computing, ScoredSummary
 from nnunet_assets.core.text.amounts import bytes_text, duration_text
 from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.declarations.config import ExperimentConfig
@@ -104,13 +104,13 @@ def build_cv_summary(
     return cv_summary
 
 
-def _about_intervals(summary: CvSummary) -> dict[str, dg.MetadataValue]:
+def _about_intervals(summary: ScoredSummary) -> dict[str, dg.MetadataValue]:
     if summary.bootstrap is None:
         return {}
     return {"intervals": dg.MetadataValue.text(" ".join(interval_notes(summary.bootstrap)))}
 
 
-def _worst_cases(summary: CvSummary) -> str:
+def _worst_cases(summary: ScoredSummary) -> str:
     worst = (f"{escape_markdown(case.case_id)} ({case.fold}): {case.dice:.3f}" for case in summary.worst_cases())
     return "\n".join(f"1. {line}" for line in worst)
 
@@ -134,13 +134,13 @@ def _took(took: Computing) -> dict[str, dg.MetadataValue]:
     return {name: number_metadata(number) for name, number in numbers.items() if number is not None}
 
 
-def _covered(summary: CvSummary) -> dict[str, dg.MetadataValue]:
+def _covered(summary: ScoredSummary) -> dict[str, dg.MetadataValue]:
     """Returns what the scores are of, where that is not each case of the split."""
     covered = coverage_notes(summary)
     return {"covers": dg.MetadataValue.text(" ".join(covered))} if covered else {}
 
 
-def _plotted(summary: CvSummary) -> dict[str, dg.MetadataValue]:
+def _plotted(summary: ScoredSummary) -> dict[str, dg.MetadataValue]:
     """Returns what Dagster draws over time; an undefined mean is left out."""
     dice = summary.foreground.dice
     means = {"dice_mean_pooled": dice.pooled.mean}

@@ -67,13 +67,13 @@ def _json(found: "FoundSummary") -> dict[str, Any]:
 def _print(found: "FoundSummary", run_id: str | None) -> None:
     from nnunet_assets.cli.tables import print_table
     from nnunet_assets.cli.terminal import console
-    from nnunet_assets.core.summary.cv_summary import CvSummary
+    from nnunet_assets.core.summary.scored_summary import ScoredSummary
     from nnunet_assets.reports.tables import fold_means_tables, fold_tables, summary_tables
     from nnunet_assets.reports.text.interval_notes import interval_notes
     from nnunet_assets.reports.text.summary_notes import coverage_notes
 
     summary = found.summary
-    if isinstance(summary, CvSummary):
+    if isinstance(summary, ScoredSummary):
         shown = [summary_tables.to_short_records(summary), summary_tables.to_spread_records(summary)]
         remarks = [*coverage_notes(summary), *(interval_notes(summary.bootstrap) if summary.bootstrap else [])]
     else:

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunet_assets.core.fold.commit import UNKNOWN, FoldInputs
-from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.label_summary import METRICS
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.errors import SummaryError, first_offenders
 
 CaseScores = Mapping[str, Mapping[str, float | None]]
@@ -43,7 +43,7 @@ class ComparedExperiment:
     validation: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, summary: CvSummary) -> "ComparedExperiment":
+    def of(cls, summary: ScoredSummary) -> "ComparedExperiment":
         """Returns an experiment with the Dice and IoU of its summary."""
         cases = [case for fold in summary.folds for case in fold.cases]
         return cls(

@@ -8,8 +8,8 @@ from nnunet_assets.core.comparison.compared_experiments import ComparedExperimen
 from nnunet_assets.core.evaluation.evaluation import score_difference
 from nnunet_assets.core.evaluation.label_totals import Metrics
 from nnunet_assets.core.statistics.scoring import DIAGONAL_MM, counted, is_failure, scale_of
-from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.label_summary import METRICS
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.errors import EvaluationError, first_offenders
 
 CaseMetrics = Mapping[str, Mapping[str, Metrics]]
@@ -36,7 +36,7 @@ def largest_diagonal_mm(experiments: Iterable[CaseMetrics]) -> float | None:
 
 
 def evaluated_experiment(
-    summary: CvSummary,
+    summary: ScoredSummary,
     content: Mapping[str, Any],
     cases: CaseMetrics,
     metric: str,

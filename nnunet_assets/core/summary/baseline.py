@@ -22,7 +22,7 @@ from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.files.typed_json import dataclass_from_json
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.statistics.estimate import MIN_PATIENTS, Estimate
-from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
+from nnunet_assets.core.summary.scored_summary import ScoredSummary, summarize
 
 SCHEMA_VERSION = 1
 
@@ -83,7 +83,7 @@ class Baseline:
     labels: Mapping[str, Estimate]
 
     @classmethod
-    def of(cls, summary: CvSummary, *, accepted_at: str, accepted_by: str, note: str) -> "Baseline":
+    def of(cls, summary: ScoredSummary, *, accepted_at: str, accepted_by: str, note: str) -> "Baseline":
         """Returns the baseline that a summary becomes; where folds are missing, it is one of those that are there."""
         return cls(
             experiment=summary.experiment,
@@ -98,11 +98,11 @@ class Baseline:
             labels={name: label.dice.pooled for name, label in summary.labels.items()},
         )
 
-    def missing_folds(self, summary: CvSummary) -> list[str]:
+    def missing_folds(self, summary: ScoredSummary) -> list[str]:
         """Returns the folds of the baseline that a summary does not have: without them nothing is compared."""
         return [fold for fold in self.folds if fold not in summary.completed_folds]
 
-    def scores(self, summary: CvSummary) -> list[Score]:
+    def scores(self, summary: ScoredSummary) -> list[Score]:
         """Returns what the baseline has a Dice of, the foreground first, beside that of the same folds of a summary.
 
         Args:

@@ -16,9 +16,9 @@ from nnunet_assets.core.fold.fold_result import ScoredFold
 from nnunet_assets.core.statistics.estimate import mean_of_defined
 from nnunet_assets.core.summary.aggregate_metrics import CLASS
 from nnunet_assets.core.summary.cv_groups import group_name
-from nnunet_assets.core.summary.cv_summary import CaseDice, CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeans, FoldMeansSummary
 from nnunet_assets.core.summary.label_summary import LabelSummary
+from nnunet_assets.core.summary.scored_summary import CaseDice, ScoredSummary
 from nnunet_assets.core.summary.summary_rows import Row, fold_rows
 from nnunet_assets.core.validation.case_results import CaseResult
 from nnunet_assets.errors import SummaryError
@@ -107,11 +107,15 @@ class CVSummary:
     experiment_name: str
     fold_results: Mapping[int, FoldResult] = field(default_factory=dict)
     expected_folds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    scores: CvSummary | FoldMeansSummary | None = field(default=None, repr=False, compare=False)
+    scores: ScoredSummary | FoldMeansSummary | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(
-        cls, scores: CvSummary | FoldMeansSummary, *, cv_group: str | None = None, experiment_name: str | None = None
+        cls,
+        scores: ScoredSummary | FoldMeansSummary,
+        *,
+        cv_group: str | None = None,
+        experiment_name: str | None = None,
     ) -> "CVSummary":
         """Returns a summary of this package in these words.
 
@@ -268,8 +272,8 @@ class CVSummary:
             raise SummaryError("A summary that was built by hand has no scores to be written.")
         return self.scores.to_json()
 
-    def _by_case(self) -> CvSummary:
-        if not isinstance(self.scores, CvSummary):
+    def _by_case(self) -> ScoredSummary:
+        if not isinstance(self.scores, ScoredSummary):
             reason = self.scores.reason if self.scores else "It was built by hand."
             raise SummaryError(f"Of {self.cv_group} no scores by case are known. {reason}")
         return self.scores

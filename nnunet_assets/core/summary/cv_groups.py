@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from nnunet_assets.core.files.layout import Experiment, fold_key
-from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeansSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.errors import SummaryError, first_offenders
 
 Kind = Literal["native", "nnunet_tracker"]
@@ -92,7 +92,7 @@ class CvRecord(Protocol):
 
     def summary(
         self, name: str, cv_group: str | None, expected: Callable[[CvGroup], Sequence[str]]
-    ) -> tuple[CvGroup, CvSummary | FoldMeansSummary]:
+    ) -> tuple[CvGroup, ScoredSummary | FoldMeansSummary]:
         """Returns a group and what its finished folds say together.
 
         Args:

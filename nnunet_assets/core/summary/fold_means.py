@@ -1,8 +1,8 @@
 """What a cross-validation says where only the fold means are known, not the cases: estimates over folds alone.
 
 A tracking server on another machine gets no scores by case, and the runs of nnunet-tracker never had any. The numbers
-of a native experiment are those of `CvSummary.over_folds`, to the last digit; a pooled mean cannot be had from means.
-Dice and pseudo Dice, the estimate on random patches, are measures of their own here, and no estimate mixes them.
+of a native experiment are those of `ScoredSummary.over_folds`, to the last digit; a pooled mean cannot be had from
+means. Dice and pseudo Dice, the estimate on random patches, are measures of their own here, and no estimate mixes them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -137,7 +137,7 @@ class FoldMeansSummary(FoldProgress):
         return all(fold.inputs is None for fold in self.folds)
 
     def compute_aggregate_metrics(self) -> dict[str, float]:
-        """Returns the estimates over folds as `CvSummary` does; those of the pseudo Dice are called so.
+        """Returns the estimates over folds as `ScoredSummary` does; those of the pseudo Dice are called so.
 
         `cv_mean_fg_dice`, `cv_std_fg_dice`, `cv_mean_dice_class_LABEL`; `cv_mean_fg_pseudo_dice` ... Of runs of
         nnunet-tracker `cv_mean_dice_label_1` and `cv_mean_pseudo_dice_class_0`: see `aggregate_metrics`. Undefined ones

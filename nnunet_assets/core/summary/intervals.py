@@ -9,11 +9,11 @@ from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.splits.splits_files import read_patients, read_training_only
 from nnunet_assets.core.statistics.estimate import Interval
 from nnunet_assets.core.statistics.mean_intervals import SHARE, PatientWeights, bootstrap_of
-from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.label_summary import METRICS, LabelSummary, Metric, MetricSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 
 
-def with_intervals(summary: CvSummary, patients: Mapping[str, str] | None) -> CvSummary:
+def with_intervals(summary: ScoredSummary, patients: Mapping[str, str] | None) -> ScoredSummary:
     """Returns the summary with a 95 % confidence interval of each pooled mean, where `mean_intervals` has one.
 
     Args:
@@ -44,7 +44,7 @@ def with_intervals(summary: CvSummary, patients: Mapping[str, str] | None) -> Cv
     )
 
 
-def with_recorded_patients(roots: Roots, summary: CvSummary) -> CvSummary:
+def with_recorded_patients(roots: Roots, summary: ScoredSummary) -> ScoredSummary:
     """Returns the summary with intervals as `with_intervals`, of the patients that the record of its splits names.
 
     And with what the split says of cases that it only trains on.

@@ -76,7 +76,7 @@ class Computing:
 
 
 @dataclass(frozen=True)
-class CvSummary(FoldProgress):
+class ScoredSummary(FoldProgress):
     """The result of the finished folds of one experiment, and which folds are missing.
 
     Attributes:
@@ -245,7 +245,7 @@ class CvSummary(FoldProgress):
         }
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "CvSummary":
+    def from_json(cls, content: Mapping[str, Any]) -> "ScoredSummary":
         """Reads what `to_json` wrote, now or in an older version, and computes it anew from the cases.
 
         Intervals are taken as they are: drawn on another machine they may differ in their last digits.
@@ -275,7 +275,7 @@ class CvSummary(FoldProgress):
         return summary
 
 
-def summarize(experiment: Experiment, expected_folds: Sequence[str], results: Sequence[ScoredFold]) -> CvSummary:
+def summarize(experiment: Experiment, expected_folds: Sequence[str], results: Sequence[ScoredFold]) -> ScoredSummary:
     """Returns the summary of the finished folds; one is enough, the others are named as missing.
 
     Args:
@@ -291,7 +291,7 @@ def summarize(experiment: Experiment, expected_folds: Sequence[str], results: Se
     check_inputs(experiment.title, {fold.fold: fold.provenance for fold in folds})
     check_cases(experiment, folds)
     label_names = folds[0].label_names
-    return CvSummary(
+    return ScoredSummary(
         experiment=experiment,
         expected_folds=tuple(expected_folds),
         folds=tuple(folds),
@@ -327,7 +327,7 @@ def _foreground_estimate(cases: Sequence[CaseResult], metric: Metric, *, label_n
     return replace(Estimate.of(case_means), mean=mean_of_defined(label_means))
 
 
-def _with_written_intervals(summary: CvSummary, content: Mapping[str, Any]) -> CvSummary:
+def _with_written_intervals(summary: ScoredSummary, content: Mapping[str, Any]) -> ScoredSummary:
     if content.get("bootstrap") is None:
         return summary
 

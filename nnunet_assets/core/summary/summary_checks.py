@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 
 MIN_FOLDS = 4
 """Fewer say nothing about which of them is odd."""
@@ -36,7 +36,7 @@ class FoldCoverage:
     foreign: tuple[str, ...]
 
 
-def coverage(summary: CvSummary, validation: Mapping[str, Sequence[str]]) -> list[FoldCoverage]:
+def coverage(summary: ScoredSummary, validation: Mapping[str, Sequence[str]]) -> list[FoldCoverage]:
     """Returns how each finished fold covers the split; no case is in two of them, or there were no summary.
 
     Args:
@@ -77,7 +77,7 @@ class FoldSpread:
         return tuple(fold for fold, dice in self.dice_by_fold.items() if abs(dice - self.median) > self.limit)
 
 
-def fold_spread(summary: CvSummary) -> FoldSpread | None:
+def fold_spread(summary: ScoredSummary) -> FoldSpread | None:
     """Returns the spread of the folds; None where fewer than four have a foreground Dice."""
     means = {fold: estimate.mean for fold, estimate in summary.foreground.dice.by_fold.items()}
     defined = {fold: mean for fold, mean in means.items() if mean is not None}

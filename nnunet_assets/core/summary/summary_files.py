@@ -11,11 +11,11 @@ from nnunet_assets.core.files.layout import CV_SUMMARY_FILE, Experiment, Roots
 from nnunet_assets.core.fold.commit import FinishedFold, commit_sha256
 from nnunet_assets.core.fold.fold_result import ScoredFold
 from nnunet_assets.core.summary.baseline import Baseline
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.errors import SummaryError, first_offenders
 
 
-def read_summary(file: Path) -> CvSummary:
+def read_summary(file: Path) -> ScoredSummary:
     """Returns the summary in a file.
 
     Raises:
@@ -23,12 +23,12 @@ def read_summary(file: Path) -> CvSummary:
     """
     content = load_materialized(file, "cv_summary", SummaryError)
     try:
-        return CvSummary.from_json(content)
+        return ScoredSummary.from_json(content)
     except SummaryError as error:
         raise SummaryError(f"{file}: {error}") from error
 
 
-def read_current_summary(roots: Roots, experiment: Experiment) -> CvSummary:
+def read_current_summary(roots: Roots, experiment: Experiment) -> ScoredSummary:
     """Returns the summary of an experiment, where it is of the folds that are on the disk.
 
     A fold whose folder was taken away, and a summary of an older version, which names no commits, count as they are.
@@ -45,7 +45,7 @@ def read_current_summary(roots: Roots, experiment: Experiment) -> CvSummary:
     return summary
 
 
-def changed_folds(roots: Roots, summary: CvSummary) -> list[str]:
+def changed_folds(roots: Roots, summary: ScoredSummary) -> list[str]:
     """Returns the folds of a summary that were trained or validated again since, or are just now.
 
     Of an ensemble these are the folds of which a member was.
@@ -72,8 +72,8 @@ def _is_another(fold_folder: Path, known: ScoredFold, *, is_ensemble: bool) -> b
 def complete_summaries(
     roots: Roots,
     wanted: Mapping[Experiment, Sequence[str]],
-    read: Callable[[Experiment, Sequence[str]], CvSummary] | None = None,
-) -> tuple[list[CvSummary], dict[str, str]]:
+    read: Callable[[Experiment, Sequence[str]], ScoredSummary] | None = None,
+) -> tuple[list[ScoredSummary], dict[str, str]]:
     """Returns the complete summaries, in the order of `wanted`, and the name of each other experiment with the reason.
 
     Args:

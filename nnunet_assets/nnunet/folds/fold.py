@@ -13,7 +13,7 @@ from nnunet_assets.core.fold.commit import FinishedFold, Manifest
 from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.progress import LOGGED, Progress
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.engines.engine import Engine
 from nnunet_assets.engines.local import LOCAL
 from nnunet_assets.nnunet.folds.bound_inputs import bound_roots
@@ -61,7 +61,7 @@ class FoldOutcome:
     is_new: bool
 
     @cached_property
-    def scores(self) -> CvSummary | None:
+    def scores(self) -> ScoredSummary | None:
         """Of its validation cases; None for a model of all cases, whose scores say nothing about new ones.
 
         Raises:

@@ -12,7 +12,7 @@ from nnunet_assets.core.files.json_file import read_json
 from nnunet_assets.core.files.layout import FULL_FOLD, Experiment, Roots
 from nnunet_assets.core.fold.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT, FoldInputs, Manifest, read_committed
 from nnunet_assets.core.model.usable_model import Member
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.errors import FoldError, first_offenders
 from nnunet_assets.nnunet.results.results import collect_fold_results
 

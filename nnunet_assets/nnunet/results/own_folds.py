@@ -13,8 +13,8 @@ from nnunet_assets.core.fold.commit import scores_on_disk
 from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.fold_result import ScoredFold
 from nnunet_assets.core.statistics.estimate import SAME_SCORE
-from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeans, FoldMeansSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.validation.score_digest import SUMMARY_FILE
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.nnunet.results.adopted_places import place_of_fold
@@ -32,7 +32,7 @@ def own_scores(roots: Roots, data: Path, experiment: Experiment, fold: str) -> s
     return scores_on_disk(_folder(roots, data, experiment, fold))
 
 
-def behind(roots: Roots, data: Path | None, summary: CvSummary | FoldMeansSummary, place: str) -> list[str]:
+def behind(roots: Roots, data: Path | None, summary: ScoredSummary | FoldMeansSummary, place: str) -> list[str]:
     """Returns a sentence for each fold of which a record does not have the last result.
 
     Args:

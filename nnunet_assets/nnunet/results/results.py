@@ -10,7 +10,7 @@ from nnunet_assets.core.files.layout import FULL_FOLD, MLFLOW_RUN_FILE, OWN_FOLD
 from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.fold.fold_result import ScoredFold, fold_result
 from nnunet_assets.core.fold.journal import journal_path, last_epoch
-from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
+from nnunet_assets.core.summary.scored_summary import ScoredSummary, summarize
 from nnunet_assets.core.training.training_end import TrainingEnd, training_end
 from nnunet_assets.errors import SummaryError
 
@@ -61,7 +61,7 @@ def _training_end(folder: Path) -> TrainingEnd:
     return training_end(last.values if last else {}, run_id if isinstance(run_id, str) else None)
 
 
-def scores_of(experiment: Experiment, finished: FinishedFold) -> CvSummary | None:
+def scores_of(experiment: Experiment, finished: FinishedFold) -> ScoredSummary | None:
     """Returns the scores of a fold's validation cases; None for a model of all cases: they say nothing about new ones.
 
     Raises:

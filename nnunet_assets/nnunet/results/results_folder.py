@@ -13,7 +13,7 @@ from pathlib import Path
 from nnunet_assets.core.files.layout import DATASET_PATTERN, ENSEMBLES, OWN_FOLDER, REQUEST_FILE, Experiment
 from nnunet_assets.core.fold.commit import COMMIT_FILE, FinishedFold
 from nnunet_assets.core.summary.cv_groups import CvGroup, chosen_group, fold_order, group_name, no_experiment
-from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
+from nnunet_assets.core.summary.scored_summary import ScoredSummary, summarize
 from nnunet_assets.errors import SummaryError, first_offenders
 from nnunet_assets.nnunet.results.results import fold_results_in
 
@@ -63,7 +63,7 @@ class FolderRecord:
 
     def summary(
         self, name: str, cv_group: str | None, expected: Callable[[CvGroup], Sequence[str]]
-    ) -> tuple[CvGroup, CvSummary]:
+    ) -> tuple[CvGroup, ScoredSummary]:
         """Returns a group of a dataset and what its finished folds say together."""
         models = {group_name(model.experiment): model for model in self._of(name)}
         if not models:

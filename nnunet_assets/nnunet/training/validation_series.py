@@ -6,7 +6,7 @@ from pathlib import Path
 from nnunet_assets.core.files.layout import FULL_FOLD, Experiment
 from nnunet_assets.core.fold.commit import FoldInputs
 from nnunet_assets.core.fold.fold_result import ScoredFold
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.core.validation.case_results import CaseResult, read_case_results
 from nnunet_assets.nnunet.nnunet_trainer import NnunetTrainer
 from nnunet_assets.nnunet.trainer.trainer import validation_cases

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.text.numbers import beside, fixed
 from nnunet_assets.reports.figures.style import (
     COLOURS,
@@ -26,7 +26,7 @@ _INCHES_A_LABEL = 0.32
 
 
 @in_style
-def draw_boxes(summary: CvSummary) -> "Figure":
+def draw_boxes(summary: ScoredSummary) -> "Figure":
     """Returns the Dice of all validation cases, a box a label and a point a case, the shape of points by fold.
 
     Boxes show median and quartiles, whiskers reach to the last case within 1.5 quartile distances. Undefined scores are
@@ -71,7 +71,7 @@ def draw_boxes(summary: CvSummary) -> "Figure":
 
 
 @in_style
-def draw_bars(summary: CvSummary) -> "Figure":
+def draw_bars(summary: ScoredSummary) -> "Figure":
     """Returns the pooled mean Dice of each label as bars, coloured by threshold, with the SD as a line.
 
     The value stands beside its bar, so that no colour is needed to read it; an undefined mean has no bar and says so.
@@ -97,7 +97,7 @@ def draw_bars(summary: CvSummary) -> "Figure":
 
 
 @in_style
-def draw_fold_map(summary: CvSummary) -> "Figure":
+def draw_fold_map(summary: ScoredSummary) -> "Figure":
     """Returns mean Dice by label (rows) and expected fold (columns), each number in its cell.
 
     A missing fold's column is empty and says so; an undefined mean is a dash.
@@ -125,7 +125,7 @@ def draw_fold_map(summary: CvSummary) -> "Figure":
     return figure
 
 
-def _dice_by_fold(summary: CvSummary, name: str) -> dict[str, list[float]]:
+def _dice_by_fold(summary: ScoredSummary, name: str) -> dict[str, list[float]]:
     scores = {fold.fold: [case.scores[name].dice for case in fold.cases] for fold in summary.folds}
     return {fold: [dice for dice in dices if dice is not None] for fold, dices in scores.items()}
 

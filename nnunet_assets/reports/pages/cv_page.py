@@ -8,7 +8,7 @@ from nnunet_assets.core.fold.commit import Manifest
 from nnunet_assets.core.fold.members import members_of
 from nnunet_assets.core.fold.version_history import mixed_in_words
 from nnunet_assets.core.statistics.estimate import Bootstrap, Estimate
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.reports.pages.page import data_uri, render_page
@@ -43,7 +43,7 @@ class PageFigure:
 
 
 def cv_page(
-    summary: CvSummary,
+    summary: ScoredSummary,
     manifests: Mapping[str, Manifest],
     parameters: Mapping[str, Mapping[str, Any]],
     figures: Sequence[PageFigure],
@@ -96,7 +96,7 @@ def _test_set(gaps: "Sequence[Gap]", drawn: Bootstrap | None, what: str) -> dict
     return {"headline": gap_headline(gaps, what), "rows": gap_records(gaps, what), "notes": sentences}
 
 
-def _tiles(summary: CvSummary) -> Iterator[dict[str, str]]:
+def _tiles(summary: ScoredSummary) -> Iterator[dict[str, str]]:
     dice = summary.foreground.dice
     if summary.is_hold_out:
         yield {"number": summary.expected_folds[0], "meaning": "hold-out, no cross-validation"}
@@ -126,7 +126,9 @@ def _number(estimate: Estimate) -> str:
     return mean_text(estimate)
 
 
-def _warnings(summary: CvSummary, manifests: Mapping[str, Manifest], evaluation: Mapping[str, Any]) -> Iterator[str]:
+def _warnings(
+    summary: ScoredSummary, manifests: Mapping[str, Manifest], evaluation: Mapping[str, Any]
+) -> Iterator[str]:
     if summary.missing_folds:
         yield f"Not complete: {', '.join(summary.missing_folds)} missing."
     if evaluation["folds"] != list(summary.completed_folds):
@@ -148,7 +150,7 @@ def _evaluated(evaluation: Mapping[str, Any]) -> str:
     return f"{shown}{missing}. Policy {evaluation['policy_digest'][:16]}."
 
 
-def _folds(summary: CvSummary, manifests: Mapping[str, Manifest]) -> Iterator[dict[str, str]]:
+def _folds(summary: ScoredSummary, manifests: Mapping[str, Manifest]) -> Iterator[dict[str, str]]:
     for fold in summary.folds:
         manifest = manifests.get(fold.fold)
         scored = {
@@ -173,7 +175,7 @@ def _folds(summary: CvSummary, manifests: Mapping[str, Manifest]) -> Iterator[di
         }
 
 
-def _cases(summary: CvSummary) -> Iterator[list[str]]:
+def _cases(summary: ScoredSummary) -> Iterator[list[str]]:
     """Yields lists: a label may be called as another column is."""
     scores = {case.case_id: case.scores for fold in summary.folds for case in fold.cases}
     for case in summary.ranked_cases():
@@ -182,7 +184,9 @@ def _cases(summary: CvSummary) -> Iterator[list[str]]:
         yield [case.case_id, case.fold, fixed(case.dice), *texts]
 
 
-def _provenance(summary: CvSummary, manifests: Mapping[str, Manifest], evaluation: Mapping[str, Any]) -> dict[str, str]:
+def _provenance(
+    summary: ScoredSummary, manifests: Mapping[str, Manifest], evaluation: Mapping[str, Any]
+) -> dict[str, str]:
     inputs = summary.inputs
     names = dict.fromkeys(name for manifest in manifests.values() for name in manifest.versions)
     by_name = {name: [version for m in manifests.values() for version in m.versions_of(name)] for name in names}

@@ -7,7 +7,7 @@ from typing import Any
 from nnunet_assets.core.comparison.comparison import SCHEMA_VERSION, Comparison
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.selection.best_configuration import BestConfiguration
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.reports.pages.cv_page import PageFigure
@@ -33,7 +33,7 @@ class Entry:
     """
 
     name: str
-    summary: CvSummary | None
+    summary: ScoredSummary | None
     problem: str
     report: str | None
     is_found: bool = False

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from nnunet_assets.core.statistics.estimate import Estimate
 from nnunet_assets.core.summary.cross_validation import CVSummary
-from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import MEASURE_NAMES, FoldMeansSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.summary.summary_rows import FOREGROUND, Cell, Row, fold_rows
 from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.reports.tables import fold_means_tables
@@ -17,7 +17,7 @@ from nnunet_assets.reports.text.latex import escaped_rows, latex_table, tabular
 from nnunet_assets.reports.text.rows import csv_text
 from nnunet_assets.reports.text.summary_notes import coverage_notes
 
-ByFold = CvSummary | FoldMeansSummary | CVSummary
+ByFold = ScoredSummary | FoldMeansSummary | CVSummary
 """The last one is built by hand."""
 NO_SCORES = ("fold", "status", "run_id")
 _COLUMNS_A_BLOCK = 4
@@ -128,12 +128,12 @@ def _number(cell: Cell) -> str:
 def _caption(summary: ByFold) -> str:
     if isinstance(summary, CVSummary):
         return f"Cross-validation results for {summary.cv_group}"
-    title = summary.experiment.title if isinstance(summary, CvSummary) else summary.title
+    title = summary.experiment.title if isinstance(summary, ScoredSummary) else summary.title
     return f"{summary.what.capitalize()} of {title}, {summary.progress}."
 
 
 def _notes(summary: ByFold) -> Iterator[str]:
-    if isinstance(summary, CvSummary):
+    if isinstance(summary, ScoredSummary):
         yield from coverage_notes(summary)
     elif isinstance(summary, FoldMeansSummary):
         yield from fold_means_tables.notes(summary)[:2]

@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.evaluation.evaluation_files import LABELS_CSV, LABELS_LATEX, LABELS_MARKDOWN
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.reports.tables import case_scores, evaluation_tables, summary_tables
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ Exports = Mapping[str, Callable[[], bytes]]
 """Name to what makes it."""
 
 
-def summary_exports(summary: CvSummary) -> Exports:
+def summary_exports(summary: ScoredSummary) -> Exports:
     """Returns the tables of a summary."""
     return {
         "cv_table.csv": _text(summary_tables.to_csv, summary),

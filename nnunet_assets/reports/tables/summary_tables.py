@@ -7,8 +7,8 @@ full precision, None or an empty cell is undefined, never 0.
 
 from collections.abc import Iterable
 
-from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.label_summary import LabelSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.summary.summary_rows import FOREGROUND, Row, label_rows
 from nnunet_assets.reports.text.escaping import escape_markdown
 from nnunet_assets.reports.text.estimates import interval_text, mean_and_sd, mean_text, median_and_quartiles
@@ -19,12 +19,12 @@ from nnunet_assets.reports.text.summary_notes import notes
 OVER_FOLDS = "Over folds"
 
 
-def to_records(summary: CvSummary) -> list[Row]:
+def to_records(summary: ScoredSummary) -> list[Row]:
     """Returns the rows of `label_rows`."""
     return label_rows(summary.labels, summary.foreground, summary)
 
 
-def dice_numbers(summary: CvSummary) -> list[Row]:
+def dice_numbers(summary: ScoredSummary) -> list[Row]:
     """Returns the numbers of `to_records` of Dice alone, a row for each of `to_short_records`."""
     return [
         {name: cell for name, cell in row.items() if name not in ("level", "label", "metric", "missing_folds")}
@@ -33,12 +33,12 @@ def dice_numbers(summary: CvSummary) -> list[Row]:
     ]
 
 
-def columns_of(summary: CvSummary) -> dict[str, type]:
+def columns_of(summary: ScoredSummary) -> dict[str, type]:
     """Returns the columns of `to_records` with their types."""
     return {column: _column_type(column) for column in to_records(summary)[0]}
 
 
-def to_short_records(summary: CvSummary) -> list[dict[str, str]]:
+def to_short_records(summary: ScoredSummary) -> list[dict[str, str]]:
     """Returns one row a label, then the foreground's, with its Dice as people read it: `0.871 ± 0.012`, `19 of 20`."""
     return [
         {
@@ -59,7 +59,7 @@ def to_short_records(summary: CvSummary) -> list[dict[str, str]]:
     ]
 
 
-def to_spread_records(summary: CvSummary) -> list[dict[str, str]]:
+def to_spread_records(summary: ScoredSummary) -> list[dict[str, str]]:
     """Returns one row a label, then the foreground's: how its pooled Dice is spread, and how sure its mean is."""
     return [
         {
@@ -73,13 +73,13 @@ def to_spread_records(summary: CvSummary) -> list[dict[str, str]]:
     ]
 
 
-def to_csv(summary: CvSummary) -> str:
+def to_csv(summary: ScoredSummary) -> str:
     """Returns the rows of `to_records` as CSV; an empty cell is None."""
     records = to_records(summary)
     return csv_text(list(records[0]), records)
 
 
-def to_parquet(summary: CvSummary) -> bytes:
+def to_parquet(summary: ScoredSummary) -> bytes:
     """Returns the rows of `to_records` as a Parquet file, null where undefined; no name is changed."""
     return parquet_bytes(columns_of(summary), to_records(summary))
 
@@ -90,7 +90,7 @@ def _column_type(column: str) -> type:
     return int if column.startswith("n_") else float
 
 
-def to_markdown(summary: CvSummary) -> str:
+def to_markdown(summary: ScoredSummary) -> str:
     """Returns the summary, the fold means of Dice and the notes as Markdown; scores have three decimals."""
     main_header = ["Label", "Dice, pooled", "IoU, pooled", "Cases"]
     if not summary.is_hold_out:
@@ -117,7 +117,7 @@ def to_markdown(summary: CvSummary) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def to_latex(summary: CvSummary, caption: str | None = None, label: str | None = None) -> str:
+def to_latex(summary: ScoredSummary, caption: str | None = None, label: str | None = None) -> str:
     r"""Returns a `table` environment for a document that loads `booktabs`, and siunitx if it likes; see `latex`.
 
     Args:
@@ -157,13 +157,13 @@ def to_latex(summary: CvSummary, caption: str | None = None, label: str | None =
     )
 
 
-def _caption(summary: CvSummary) -> str:
+def _caption(summary: ScoredSummary) -> str:
     if summary.is_hold_out:
         return f"Hold-out validation of {summary.experiment.title}, {summary.expected_folds[0]}."
     return f"Cross-validation of {summary.experiment.title}, {summary.progress}."
 
 
-def _named(summary: CvSummary) -> Iterable[tuple[str, LabelSummary]]:
+def _named(summary: ScoredSummary) -> Iterable[tuple[str, LabelSummary]]:
     return [*summary.labels.items(), (FOREGROUND.capitalize(), summary.foreground)]
 
 
@@ -177,6 +177,6 @@ def _cells(label: LabelSummary) -> list[str]:
     ]
 
 
-def _fold_means(summary: CvSummary, label: LabelSummary) -> list[str]:
+def _fold_means(summary: ScoredSummary, label: LabelSummary) -> list[str]:
     means = {fold: mean_text(estimate) for fold, estimate in label.dice.by_fold.items()}
     return [means.get(fold, "missing") for fold in summary.expected_folds]

@@ -5,12 +5,12 @@ from typing import Any
 
 from nnunet_assets.core.fold.commit import UNKNOWN, Manifest
 from nnunet_assets.core.fold.members import members_of
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.errors import first_offenders
 
 
 def methods_paragraph(
-    summary: CvSummary, manifests: Mapping[str, Manifest], parameters: Mapping[str, Mapping[str, Any]]
+    summary: ScoredSummary, manifests: Mapping[str, Manifest], parameters: Mapping[str, Mapping[str, Any]]
 ) -> str:
     """Returns a few sentences of plain text; what no record says is left out, what differs between folds is named.
 
@@ -26,7 +26,7 @@ def methods_paragraph(
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _data(summary: CvSummary) -> str:
+def _data(summary: ScoredSummary) -> str:
     experiment = summary.experiment
     with_what = (
         f"an ensemble of nnU-Net models ({experiment.configuration})"
@@ -41,7 +41,7 @@ def _data(summary: CvSummary) -> str:
     )
 
 
-def _design(summary: CvSummary) -> str:
+def _design(summary: ScoredSummary) -> str:
     alone = summary.training_only or ()
     if summary.is_hold_out:
         return "with one fixed split into training and validation cases, a hold-out" + (
@@ -56,7 +56,9 @@ def _members(manifests: Mapping[str, Manifest]) -> str:
     return f"The class probabilities of these models of a fold were averaged: {', '.join(names)}."
 
 
-def _training(summary: CvSummary, manifests: Mapping[str, Manifest], parameters: Sequence[Mapping[str, Any]]) -> str:
+def _training(
+    summary: ScoredSummary, manifests: Mapping[str, Manifest], parameters: Sequence[Mapping[str, Any]]
+) -> str:
     epochs = _same([str(fold.n_epochs) for fold in summary.folds])
     iterations = _of_all(parameters, "trainer", "num_iterations_per_epoch")
     model = "The model" if summary.is_hold_out else "Each fold"
@@ -97,7 +99,7 @@ def _optimization(parameters: Sequence[Mapping[str, Any]]) -> str:
     return text + (f", the seed {options[0]}." if options else ".")
 
 
-def _evaluation(summary: CvSummary) -> str:
+def _evaluation(summary: ScoredSummary) -> str:
     if summary.experiment.is_ensemble:
         return (
             "Each case was predicted once, by models that were not trained on it. Dice is that of whole cases; where a "

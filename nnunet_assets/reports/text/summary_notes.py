@@ -1,11 +1,11 @@
 """What a reader of a summary's tables must know: folds, estimands, undefined scores, intervals, labels left out."""
 
 from nnunet_assets.core.splits.splits import training_only_sentence
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.reports.text.interval_notes import interval_notes
 
 
-def notes(summary: CvSummary) -> list[str]:
+def notes(summary: ScoredSummary) -> list[str]:
     """Returns the notes in the order to show them, each a sentence or two."""
     sentences = [
         f"{summary.progress}, {summary.n_cases} cases.",
@@ -30,7 +30,7 @@ def notes(summary: CvSummary) -> list[str]:
     return sentences
 
 
-def coverage_notes(summary: CvSummary) -> list[str]:
+def coverage_notes(summary: ScoredSummary) -> list[str]:
     """Returns what the scores are of, where that is not each case of the split."""
     notes = []
     if summary.is_hold_out:

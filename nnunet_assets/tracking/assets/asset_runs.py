@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.search.trial_files import STATES
-from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeansSummary
 from nnunet_assets.core.summary.label_summary import LabelSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.tracking.assets.asset_run import AssetRun
 from nnunet_assets.tracking.runs.cross_validation_run import search_run_tags
 from nnunet_assets.tracking.runs.run_names import cross_validation_run_name, run_title, search_run_name
@@ -57,7 +57,7 @@ def best_configuration_run(found: "BestConfiguration") -> AssetRun:
     return run.showing(metrics, {names.CHOSEN: found.chosen})
 
 
-def summary_run(experiment: Experiment, summary: CvSummary | FoldMeansSummary | None = None) -> AssetRun:
+def summary_run(experiment: Experiment, summary: ScoredSummary | FoldMeansSummary | None = None) -> AssetRun:
     """Returns the one run of an experiment's cross-validation.
 
     Args:
@@ -144,7 +144,7 @@ def _raw_data_metrics(report: "IntakeReport") -> Mapping[str, float]:
     return metrics
 
 
-def summary_metrics(summary: CvSummary) -> dict[str, float | None]:
+def summary_metrics(summary: ScoredSummary) -> dict[str, float | None]:
     """Returns what MLflow shows of a summary: series to value; None is undefined."""
     metrics: dict[str, float | None] = {
         names.FOLDS_FINISHED: float(len(summary.completed_folds)),

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from nnunet_assets.core.files.layout import FULL_FOLD, Experiment, fold_key
 from nnunet_assets.core.summary.cv_groups import DEFAULT_FOLDS, CvGroup, Kind, closest, fold_order, no_experiment
-from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
 from nnunet_assets.core.summary.fold_means import FoldMeansSummary, summarize_means
+from nnunet_assets.core.summary.scored_summary import ScoredSummary, summarize
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import SummaryError, TrackingError, first_offenders
 from nnunet_assets.tracking.reading import foreign_runs
@@ -87,7 +87,7 @@ class MlflowRecord:
 
     def summary(
         self, name: str, cv_group: str | None, expected: Callable[[CvGroup], Sequence[str]]
-    ) -> tuple[CvGroup, CvSummary | FoldMeansSummary]:
+    ) -> tuple[CvGroup, ScoredSummary | FoldMeansSummary]:
         """Returns a group of an MLflow experiment and what its finished folds say together."""
         with explained(self._client.tracking_uri):
             found = self._client.get_experiment_by_name(name)
@@ -126,7 +126,7 @@ class MlflowRecord:
 
     def _summarized(
         self, group: CvGroup, folds: Sequence[str], runs: Mapping[str, "Run"]
-    ) -> CvSummary | FoldMeansSummary:
+    ) -> ScoredSummary | FoldMeansSummary:
         if group.experiment is None:  # nnunet-tracker's
             means = [foreign_runs.fold_means(run, fold) for fold, run in runs.items()]
             whole_means = [fold for fold in means if fold is not None]

@@ -13,7 +13,7 @@ from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.progress import LOGGED
 from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.core.summary.cv_groups import group_name
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.core.text.redaction import redacted
 from nnunet_assets.errors import FoldError
 from nnunet_assets.nnunet.adoption.adoption import Adopted

@@ -15,7 +15,7 @@ from nnunet_assets.core.files.layout import FULL_FOLD, OWN_FOLDER, FoldPlace, fo
 from nnunet_assets.core.fold.commit import MANIFEST_FILE
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.progress import Progress
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.text.numbers import apart
 from nnunet_assets.processes.child import LOG_FILE
 from nnunet_assets.processes.variables import CHECKPOINTS_VARIABLE
@@ -61,7 +61,7 @@ def checkpoints_of(fold_folder: Path, limit_mb: float, progress: Progress) -> li
 
 
 def contents_of(
-    place: FoldPlace, scores: Callable[[], CvSummary | None], splits: Callable[[], Any], progress: Progress
+    place: FoldPlace, scores: Callable[[], ScoredSummary | None], splits: Callable[[], Any], progress: Progress
 ) -> dict[str, bytes]:
     """Returns file name to content of what is made for the run of a fold that has ended.
 

@@ -12,7 +12,7 @@ from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.progress import Progress
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.core.training.training_rules import check_options
 from nnunet_assets.declarations.config import ExperimentConfig
@@ -151,7 +151,7 @@ class TrainedFold:
     request: FoldRequest
     finished: FinishedFold
     is_new: bool
-    scores: CvSummary | None
+    scores: ScoredSummary | None
     records: Sequence[Record]
     tracking: TrackingReport | None
     run_url: str | None

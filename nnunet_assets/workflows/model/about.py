@@ -11,8 +11,8 @@ from nnunet_assets.core.model.model_description import ModelNumber
 from nnunet_assets.core.model.usable_model import Member
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.statistics.estimate import Estimate
-from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.label_summary import METRICS
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder
 from nnunet_assets.nnunet.prepared.raw_records import known_orientations
@@ -63,7 +63,7 @@ def with_inputs(about: AboutModel, members: Sequence[Member]) -> AboutModel:
     return replace(about, inputs={**about.inputs, **dict(_inputs(members))}, notes=tuple(notes))
 
 
-def numbers_of(summary: CvSummary, how: str) -> dict[str, ModelNumber]:
+def numbers_of(summary: ScoredSummary, how: str) -> dict[str, ModelNumber]:
     """Returns the pooled means of a summary: `dice`, `iou`, `dice/LABEL`, `iou/LABEL`; undefined ones are left out.
 
     Args:
@@ -88,7 +88,7 @@ def numbers_of(summary: CvSummary, how: str) -> dict[str, ModelNumber]:
 
 def _summary(
     roots: Roots, experiment: Experiment, folds: Sequence[str], progress: Progress, *, may_be_missing: bool
-) -> CvSummary | None:
+) -> ScoredSummary | None:
     try:
         summary = up_to_date_summary(roots, experiment, folds, progress)
     except SummaryError:
@@ -98,7 +98,7 @@ def _summary(
     return summary if summary.is_complete else None
 
 
-def _n_cases(roots: Roots, experiment: Experiment, summary: CvSummary | None) -> int | None:
+def _n_cases(roots: Roots, experiment: Experiment, summary: ScoredSummary | None) -> int | None:
     """Returns how many cases a model was trained on: by its folds together, else by the one of every case."""
     if summary:
         return summary.n_cases + len(summary.training_only or ())

@@ -9,7 +9,7 @@ from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import ENSEMBLES, SUMMARY_FOLDER, Experiment, Roots
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT
 from nnunet_assets.core.progress import SILENT, Progress
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, DamagedFileError, DatasetError, EvaluationError, first_offenders
 from nnunet_assets.nnunet.checkpoints.checkpoint_content import weights_bytes
@@ -85,7 +85,7 @@ def find_best_configuration(
 
 
 def _missing(  # noqa: PLR0917 (one use)
-    roots: Roots, project: Project, dataset: str, summaries: Sequence[CvSummary], there: EnsemblesThere, most: int
+    roots: Roots, project: Project, dataset: str, summaries: Sequence[ScoredSummary], there: EnsemblesThere, most: int
 ) -> list[str]:
     """Returns the sentence that says which ensembles are not there to be chosen from."""
     try:
@@ -101,7 +101,7 @@ def _missing(  # noqa: PLR0917 (one use)
 
 
 def _model(
-    roots: Roots, summary: CvSummary, members: Sequence[Experiment], steps: "StepScores | None"
+    roots: Roots, summary: ScoredSummary, members: Sequence[Experiment], steps: "StepScores | None"
 ) -> "SelectableModel":
     from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
     from nnunet_assets.core.selection.selecting import SelectableModel
@@ -133,7 +133,7 @@ def steps_folder(roots: Roots, experiment: Experiment) -> Path:
 
 
 def scores_after_steps(
-    settings: Settings, summary: CvSummary, *, progress: Progress, notes: list[str], kept_in: Path | None = None
+    settings: Settings, summary: ScoredSummary, *, progress: Progress, notes: list[str], kept_in: Path | None = None
 ) -> "StepScores | None":
     """Returns what a model's masks score after steps; None, and why in the notes, where too many cannot be read.
 

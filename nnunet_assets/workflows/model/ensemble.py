@@ -22,7 +22,7 @@ from nnunet_assets.core.files.layout import (
 from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.summary.cv_groups import fold_order
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
 from nnunet_assets.declarations.named_experiment import experiment_named
 from nnunet_assets.declarations.project import Project, declared_if_any, read_project
@@ -55,7 +55,7 @@ class MadeEnsemble:
     made: MadeSummary
 
     @property
-    def summary(self) -> CvSummary:
+    def summary(self) -> ScoredSummary:
         """What its folds scored."""
         return self.made.summary
 

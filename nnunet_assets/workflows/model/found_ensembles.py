@@ -12,7 +12,7 @@ from itertools import combinations
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import ENSEMBLES, Experiment, Roots
 from nnunet_assets.core.progress import SILENT, Progress
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.summary.summary_files import complete_summaries
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.errors import ConfigError, PredictionError, SummaryError, first_offenders
@@ -45,7 +45,7 @@ class EnsemblesThere:
         reasons: Of these, by name, what is wrong.
     """
 
-    summaries: tuple[CvSummary, ...]
+    summaries: tuple[ScoredSummary, ...]
     members: Mapping[Experiment, tuple[Experiment, ...]]
     outdated: Mapping[Experiment, tuple[Experiment, ...]]
     reasons: Mapping[str, str]
@@ -102,7 +102,7 @@ def ensembles_there(roots: Roots, project: Project, dataset: str) -> EnsemblesTh
 
     by_name = {one.identity.name_in_dataset: one.identity for one in project.experiments_of(dataset)}
     seen = {frozenset(of) for of in project.members.values()}
-    summaries: list[CvSummary] = []
+    summaries: list[ScoredSummary] = []
     members: dict[Experiment, tuple[Experiment, ...]] = {}
     outdated: dict[Experiment, tuple[Experiment, ...]] = {}
     reasons: dict[str, str] = {}
@@ -130,7 +130,7 @@ def shared_by_declaration(project: Project, members: Sequence[Experiment]) -> li
 
 
 def wanted_ensembles(
-    roots: Roots, project: Project, dataset: str, summaries: Sequence[CvSummary], max_members: int
+    roots: Roots, project: Project, dataset: str, summaries: Sequence[ScoredSummary], max_members: int
 ) -> dict[str, tuple[Experiment, ...]]:
     """Returns the ensembles of experiments that may be compared with each other, but for those that are declared.
 
@@ -286,7 +286,7 @@ def _by_folds(project: Project, wanted: Members) -> Iterator[tuple[tuple[str, ..
         yield shared, {name: of for name, of in wanted.items() if folds[name] == shared}
 
 
-def _comparable(summaries: Sequence[CvSummary]) -> list[Experiment]:
+def _comparable(summaries: Sequence[ScoredSummary]) -> list[Experiment]:
     from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment, compatible
 
     try:

@@ -23,7 +23,7 @@ from nnunet_assets.core.registry.gate import (
     passes,
     reasons,
 )
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.nnunet.packages.package_reading import ModelPackage
 from nnunet_assets.nnunet.packages.package_writing import write_package
@@ -201,7 +201,7 @@ def _registration(
     return Registration(model.name, package.folder, model.dataset, model.run_id, example, tags, text, trainers.files)
 
 
-def judge_inputs(summary: CvSummary) -> Verdict:
+def judge_inputs(summary: ScoredSummary) -> Verdict:
     """Returns the verdict on what the folds of a summary were made from, which is the same for all of them."""
     inputs = summary.inputs
     return judge_one_training({"raw data": inputs.raw_hash, "plans": inputs.plans_hash, "splits": inputs.splits_hash})

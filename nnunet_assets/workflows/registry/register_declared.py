@@ -10,7 +10,7 @@ from nnunet_assets.core.model.postprocessing_steps import Step
 from nnunet_assets.core.model.usable_model import UsableModel
 from nnunet_assets.core.progress import LOGGED, Progress
 from nnunet_assets.core.registry.gate import METRIC, judge_cross_validation
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.summary.summary_files import read_current_summary
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.ensemble_config import EnsembleConfig
@@ -51,7 +51,7 @@ class _Found:
 
     usable: UsableModel
     folds: Sequence[str]
-    summary: CvSummary
+    summary: ScoredSummary
     about: AboutModel
     device: str = "auto"
 
@@ -144,7 +144,7 @@ def _chosen(settings: Settings, project: Project, config: DatasetConfig) -> _Fou
 
 
 def _scores(
-    settings: Settings, steps: Sequence[Step], summary: CvSummary, progress: Progress
+    settings: Settings, steps: Sequence[Step], summary: ScoredSummary, progress: Progress
 ) -> "ComparedExperiment | None":
     """Returns what the masks that the version gives score, by case; None: its postprocessed masks cannot be scored."""
     from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment

@@ -11,7 +11,7 @@ from nnunet_assets.core.model.postprocessing_steps import Step
 from nnunet_assets.core.model.usable_model import Member, UsableModel
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.registry.gate import Verdict, judge_round_trip
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.errors import DatasetError, NnunetAssetsError
 from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, PredictionFlags, PredictionRequest
 from nnunet_assets.processes.child import ChildResult, run_child
@@ -46,7 +46,7 @@ def stored_cases(settings: Settings, dataset: str, wanted: Sequence[str]) -> lis
     return [StoredCase(name, images[name]) for name, _ in zip(there, range(N_CASES), strict=False)]
 
 
-def cases_by_turns(settings: Settings, summary: CvSummary) -> tuple[StoredCase, ...]:
+def cases_by_turns(settings: Settings, summary: ScoredSummary) -> tuple[StoredCase, ...]:
     """Returns cases for a round trip: the first of each fold, then the second, as far as their images are there."""
     by_turns = zip(*(fold.cases for fold in summary.folds), strict=False)
     names = [case.case_id for some in by_turns for case in some]

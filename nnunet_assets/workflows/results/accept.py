@@ -12,7 +12,7 @@ from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.summary.baseline import Baseline
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.summary.summary_files import baseline_path
 from nnunet_assets.processes.user_name import user_name
 from nnunet_assets.workflows.results.summarize import up_to_date_summary
@@ -29,7 +29,7 @@ class AcceptedSummary:
         baseline: None: nothing was accepted, since a fold is missing.
     """
 
-    summary: CvSummary
+    summary: ScoredSummary
     missing_folds: tuple[str, ...]
     file: Path
     baseline: Baseline | None

@@ -11,7 +11,7 @@ from nnunet_assets.core.splits.splits import coverage as split_coverage
 from nnunet_assets.core.splits.splits import is_splits, training_only_sentence
 from nnunet_assets.core.splits.splits_files import read_splits
 from nnunet_assets.core.summary.baseline import MIN_DROP, Baseline, Score
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.summary.summary_checks import MIN_DISTANCE, MIN_FOLDS, N_DEVIATIONS, coverage, fold_spread
 from nnunet_assets.core.summary.summary_files import baseline_path, read_baseline
 from nnunet_assets.core.text.numbers import apart, fixed, signed
@@ -67,7 +67,7 @@ class CheckedSummary:
         return " ".join(self.problems) or self.fine
 
 
-def check_summary(roots: Roots, summary: CvSummary, recorded: Mapping[str, str]) -> list[CheckedSummary]:
+def check_summary(roots: Roots, summary: ScoredSummary, recorded: Mapping[str, str]) -> list[CheckedSummary]:
     """Returns what all checks found.
 
     Args:
@@ -85,7 +85,7 @@ def check_summary(roots: Roots, summary: CvSummary, recorded: Mapping[str, str])
     ]
 
 
-def _complete(summary: CvSummary) -> CheckedSummary:
+def _complete(summary: ScoredSummary) -> CheckedSummary:
     n_cases = {fold.fold: len(fold.cases) for fold in summary.folds}
     return CheckedSummary(
         COMPLETE_CHECK,
@@ -98,7 +98,7 @@ def _complete(summary: CvSummary) -> CheckedSummary:
     )
 
 
-def _as_recorded(summary: CvSummary, recorded: Mapping[str, str]) -> CheckedSummary:
+def _as_recorded(summary: ScoredSummary, recorded: Mapping[str, str]) -> CheckedSummary:
     on_disk = {fold.fold: fold.commit_sha256 or "unknown" for fold in summary.folds}
     odd = [fold for fold, version in on_disk.items() if recorded.get(fold) != version]
     problem = (
@@ -115,7 +115,7 @@ def _as_recorded(summary: CvSummary, recorded: Mapping[str, str]) -> CheckedSumm
     )
 
 
-def _each_case_once(roots: Roots, summary: CvSummary) -> CheckedSummary:
+def _each_case_once(roots: Roots, summary: ScoredSummary) -> CheckedSummary:
     folder = roots.preprocessed / summary.experiment.dataset
     try:
         splits = read_splits(folder)
@@ -162,7 +162,7 @@ def _each_case_once(roots: Roots, summary: CvSummary) -> CheckedSummary:
     )
 
 
-def _no_absent_label(summary: CvSummary) -> CheckedSummary:
+def _no_absent_label(summary: ScoredSummary) -> CheckedSummary:
     absent = summary.absent_labels
     problem = (
         f"{first_offenders(absent)}: in no reference and no prediction, so that no mean counts it. Look at the labels "
@@ -181,7 +181,7 @@ def _no_absent_label(summary: CvSummary) -> CheckedSummary:
     )
 
 
-def _no_outlier(summary: CvSummary) -> CheckedSummary:
+def _no_outlier(summary: ScoredSummary) -> CheckedSummary:
     spread = fold_spread(summary)
     if spread is None:
         fine = f"Not looked at: fewer than {MIN_FOLDS} folds have a foreground Dice."
@@ -209,7 +209,7 @@ def _no_outlier(summary: CvSummary) -> CheckedSummary:
     )
 
 
-def _not_below_baseline(roots: Roots, summary: CvSummary) -> CheckedSummary:
+def _not_below_baseline(roots: Roots, summary: ScoredSummary) -> CheckedSummary:
     try:
         baseline = read_baseline(baseline_path(roots, summary.experiment))
     except SummaryError as error:

@@ -21,7 +21,7 @@ from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import Roots, comparison_folder
 from nnunet_assets.core.progress import Progress
 from nnunet_assets.core.statistics.scoring import DIAGONAL_MM, scale_of
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.summary.summary_files import complete_summaries
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.core.verification.earlier_result_files import write_keeping_earlier
@@ -172,7 +172,7 @@ def compare_declared(roots: Roots, project: Project, dataset: str, progress: Pro
 
 def _compared(
     roots: Roots, project: Project, dataset: str, progress: Progress | None
-) -> tuple["Comparison", list[CvSummary]]:
+) -> tuple["Comparison", list[ScoredSummary]]:
     """Returns what `compare_declared` does, and the summaries that it is of."""
     project.dataset(dataset)
     # numpy takes a tenth of a second in every process that loads the definitions.
@@ -223,13 +223,13 @@ def compare_evaluated(
 
 @dataclass(frozen=True)
 class _Evaluation:
-    summary: CvSummary
+    summary: ScoredSummary
     policy_digest: str
     content: Mapping[str, Any]
     cases: "CaseMetrics"
 
 
-def _evaluation(roots: Roots, config: DatasetConfig, summary: CvSummary, metric: str) -> _Evaluation:
+def _evaluation(roots: Roots, config: DatasetConfig, summary: ScoredSummary, metric: str) -> _Evaluation:
     from nnunet_assets.core.comparison.evaluated_experiments import columns_of
 
     model = summary.experiment.model_folder(roots)
@@ -260,7 +260,7 @@ def _evaluated_experiments(
 
 def declared_summaries(
     roots: Roots, project: Project, dataset: str, progress: Progress | None
-) -> tuple[list[CvSummary], dict[str, str]]:
+) -> tuple[list[ScoredSummary], dict[str, str]]:
     """Returns the complete summaries of the declared experiments and ensembles, and each other's name with the reason.
 
     Args:

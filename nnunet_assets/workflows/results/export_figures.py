@@ -14,7 +14,7 @@ from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.journal import journal_path, read_records
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.summary.summary_files import read_current_summary
 from nnunet_assets.core.verification.seal_carriers import sealed
 from nnunet_assets.declarations.config import DatasetConfig
@@ -85,7 +85,7 @@ def export_figures(
 
 
 def _drawn(
-    roots: Roots, experiment: Experiment, summary: CvSummary, evaluation: Mapping[str, Any]
+    roots: Roots, experiment: Experiment, summary: ScoredSummary, evaluation: Mapping[str, Any]
 ) -> "Iterator[tuple[str, Pictures]]":
     # Matplotlib comes with them.
     from nnunet_assets.reports.figures.bland_altman import draw_bland_altman
@@ -108,7 +108,7 @@ def _drawn(
     yield "cases", pictures(draw_cases(list(_slices(roots, experiment, summary))))
 
 
-def _slices(roots: Roots, experiment: Experiment, summary: CvSummary) -> "Iterator[CaseSlice]":
+def _slices(roots: Roots, experiment: Experiment, summary: ScoredSummary) -> "Iterator[CaseSlice]":
     """Yields the worst cases and the median one, as far as their files can be shown."""
     from nnunet_assets.nnunet.cases.case_pictures import case_slice
     from nnunet_assets.nnunet.prepared.prepared_folder import PreparedFolder

@@ -12,8 +12,8 @@ from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.summary.cross_validation import CVSummary
-from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeansSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.summary.summary_files import read_current_summary
 from nnunet_assets.core.verification.seals import Sealing
 from nnunet_assets.errors import ConfigError
@@ -23,8 +23,8 @@ from nnunet_assets.tracking.assets.asset_run import TrackedRun, bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import summary_run
 from nnunet_assets.tracking.store.destination import Destination
 
-Summary = CvSummary | FoldMeansSummary
-Exported = CvSummary | FoldMeansSummary | CVSummary
+Summary = ScoredSummary | FoldMeansSummary
+Exported = ScoredSummary | FoldMeansSummary | CVSummary
 """The last one is built by hand."""
 Rows = Literal["label", "fold"]
 
@@ -88,7 +88,7 @@ def export_csv(summary: Exported, output: Path | str | TextIO | None = None, *, 
     """
     if rows == "fold" or isinstance(summary, CVSummary):
         return _written(fold_tables.to_csv(summary), output)
-    if isinstance(summary, CvSummary):
+    if isinstance(summary, ScoredSummary):
         return _written(_sealed(summary_tables.to_csv(summary), "csv", summary), output)
     return _written(fold_means_tables.to_csv(summary), output)
 
@@ -115,17 +115,17 @@ def export_latex(
     """
     if rows == "fold" or isinstance(summary, CVSummary):
         return _written(fold_tables.to_latex(summary, caption, label), output)
-    if isinstance(summary, CvSummary):
+    if isinstance(summary, ScoredSummary):
         return _written(_sealed(summary_tables.to_latex(summary, caption, label), "tex", summary), output)
     return _written(fold_means_tables.to_latex(summary, caption, label), output)
 
 
-def summary_sealing(summary: CvSummary) -> Sealing:
+def summary_sealing(summary: ScoredSummary) -> Sealing:
     """Returns what exports of a summary say of themselves."""
     return Sealing.of_content("/".join(summary.experiment.key_prefix), summary.to_json())
 
 
-def _sealed(text: str, ending: str, summary: CvSummary) -> str:
+def _sealed(text: str, ending: str, summary: ScoredSummary) -> str:
     return sealed_file(text.encode(), f"cv_table.{ending}", summary_sealing(summary)).decode()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from nnunet_assets.core.files.layout import Experiment, fold_key
 from nnunet_assets.core.splits.splits_files import folds_of_split
 from nnunet_assets.core.summary.cv_groups import CvGroup, CvRecord, meant_group
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError, SummaryError, first_offenders
 from nnunet_assets.nnunet.results.own_folds import behind, own_scores
@@ -31,8 +31,8 @@ def summary_in_record(
 ) -> "FoundSummary":
     """Returns what the finished folds of an experiment say together.
 
-    Where the record has the scores by case, the summary is a `CvSummary`. Where it has the fold means alone (a server
-    that gets no files, runs of nnunet-tracker), it is one over folds.
+    Where the record has the scores by case, the summary is a `ScoredSummary`. Where it has the fold means alone (a
+    server that gets no files, runs of nnunet-tracker), it is one over folds.
 
     Args:
         settings: Of the project.
@@ -144,7 +144,7 @@ def _with_intervals(settings: Settings, summary: Summary) -> Summary:
     # numpy, which wrong usage need not wait for.
     from nnunet_assets.core.summary.intervals import with_recorded_patients
 
-    return with_recorded_patients(settings.roots, summary) if isinstance(summary, CvSummary) else summary
+    return with_recorded_patients(settings.roots, summary) if isinstance(summary, ScoredSummary) else summary
 
 
 def mlflow_record(settings: Settings, tracking_uri: str | None = None) -> CvRecord:
@@ -230,7 +230,7 @@ def log_cv_summary(
             "configuration and plans they are."
         )
     experiment = summary.experiment
-    if isinstance(summary, CvSummary) and not summary.bootstrap:
+    if isinstance(summary, ScoredSummary) and not summary.bootstrap:
         # Without intervals the run would lose those that it shows.
         summary = _with_intervals(settings, summary)
     # Whoever asks for it by name wants it, whatever is switched off.

@@ -14,7 +14,7 @@ from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.files.layout import CV_SUMMARY_FILE, Experiment, Roots
 from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.progress import Progress
-from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
+from nnunet_assets.core.summary.scored_summary import ScoredSummary, summarize
 from nnunet_assets.core.summary.summary_files import changed_folds, read_summary
 from nnunet_assets.core.verification.earlier_result_files import write_keeping_earlier
 from nnunet_assets.core.verification.seals import Sealing
@@ -38,7 +38,7 @@ class MadeSummary:
         tracked: Its MLflow run; nothing where nobody asked for one.
     """
 
-    summary: CvSummary
+    summary: ScoredSummary
     digest: str
     folder: Path
     tracked: TrackedRun = field(default_factory=TrackedRun)
@@ -95,7 +95,7 @@ def make_summary(
     return replace(made, tracked=bring_up_to_date(destination, run, made.files, dagster_run_id=dagster_run_id))
 
 
-def up_to_date_summary(roots: Roots, experiment: Experiment, folds: Sequence[str], progress: Progress) -> CvSummary:
+def up_to_date_summary(roots: Roots, experiment: Experiment, folds: Sequence[str], progress: Progress) -> ScoredSummary:
     """Returns the summary of the folds on the disk: the one that is there, else one that is made now.
 
     Made is what is missing, what is older than one of the folds, and what waits for a fold that is not declared any
@@ -124,7 +124,7 @@ def up_to_date_summary(roots: Roots, experiment: Experiment, folds: Sequence[str
     return made.summary
 
 
-def _known_summary(roots: Roots, experiment: Experiment, folds: Sequence[str]) -> tuple[CvSummary | None, str]:
+def _known_summary(roots: Roots, experiment: Experiment, folds: Sequence[str]) -> tuple[ScoredSummary | None, str]:
     """Returns the summary that is there, if there is one, and what is wrong with it; empty: nothing."""
     file = experiment.summary_folder(roots) / CV_SUMMARY_FILE
     if not file.exists():

@@ -9,7 +9,7 @@ from pathlib import Path
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.layout import EXPERIMENTS_FOLDER
 from nnunet_assets.core.search.report import SearchReport, TrialReport
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.declarations.search_config import SearchConfig

@@ -17,7 +17,7 @@ from nnunet_assets.core.files.layout import (
     Roots,
     comparison_folder,
 )
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.verification.earlier_result_files import earlier_result_files
 from nnunet_assets.nnunet.results.results_folder import models_in
 from nnunet_assets.reports.tables.remade_exports import (
@@ -155,7 +155,7 @@ def _both(kind: ResultKind, of: str, experiment: Experiment | None, file: Path) 
 
 def _exports(kind: ResultKind, content: Mapping[str, Any]) -> Exports:
     if kind == "cv_summary":
-        return summary_exports(CvSummary.from_json(content))
+        return summary_exports(ScoredSummary.from_json(content))
     if kind == "comparison":
         from nnunet_assets.core.comparison.comparison_files import comparison_of
 

@@ -14,7 +14,7 @@ from nnunet_assets.core.files.typed_json import dataclass_to_json
 from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.model.model_description import DescribedMember, ModelNumber
 from nnunet_assets.core.model.package_layout import PLANS_FILE, within
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.verification.findings import Finding
 from nnunet_assets.core.verification.json_differences import CLOSE, json_differences
 from nnunet_assets.core.verification.table_differences import CellDifference
@@ -116,7 +116,7 @@ def _images(walk: Walk, package: ModelPackage, n_cases: int | None) -> Iterator[
         yield Finding("source", "images", "holds", f"What it says of its training images follows from {folder}.")
 
 
-def _of_summary(package: ModelPackage, scored: CvSummary | None, summary: KnownResult | None) -> Iterator[Finding]:
+def _of_summary(package: ModelPackage, scored: ScoredSummary | None, summary: KnownResult | None) -> Iterator[Finding]:
     """Yields whether the numbers are those of a summary, and nothing was cleaned up that it does not say."""
     description = package.description
     if package.usable.postprocessing:
@@ -192,9 +192,9 @@ def _as_chosen(package: ModelPackage, choice: KnownResult) -> list[CellDifferenc
     ]
 
 
-def _summary(known: KnownResult | None) -> CvSummary | None:
+def _summary(known: KnownResult | None) -> ScoredSummary | None:
     try:
-        return CvSummary.from_json(known.content) if known else None
+        return ScoredSummary.from_json(known.content) if known else None
     except NnunetAssetsError:
         return None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nnunet_assets.core.evaluation.evaluation_files import EVALUATION_FILE, PARQUET_FILE, evaluation_folder
 from nnunet_assets.core.files.json_file import OTHER_FORM, UNREADABLE, UNUSABLE
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.verification.findings import Finding
 from nnunet_assets.core.verification.json_differences import CLOSE, json_differences
 from nnunet_assets.errors import SummaryError
@@ -120,7 +120,7 @@ def _comparison(content: Mapping[str, Any], summaries: Sequence[KnownResult], da
 
     if content["schema_version"] != SCHEMA_VERSION:
         return None
-    experiments = [ComparedExperiment.of(CvSummary.from_json(one.content)) for one in summaries]
+    experiments = [ComparedExperiment.of(ScoredSummary.from_json(one.content)) for one in summaries]
     repeats = [frozenset(names) for names in content["repeats"]]
     return compare(dataset, experiments, dict(content["left_out"]), repeats).to_json()
 
@@ -137,7 +137,7 @@ def _choice(
     candidates = {one["model"]: one for one in content["candidates"]}
     models = []
     for one in summaries:
-        summary = CvSummary.from_json(one.content)
+        summary = ScoredSummary.from_json(one.content)
         scores = ComparedExperiment.of(summary)
         shown = candidates[scores.name]
         steps = _steps(walk, settings, one, summary) if scores.name in content["postprocessing"] else None
@@ -146,7 +146,7 @@ def _choice(
     return {**best_configuration(dataset, models, dict(content["left_out"])).to_json(), "notes": content["notes"]}
 
 
-def _steps(walk: Walk, settings: Settings, summary: KnownResult, scored: CvSummary) -> "StepScores":
+def _steps(walk: Walk, settings: Settings, summary: KnownResult, scored: ScoredSummary) -> "StepScores":
     """Returns what the masks score after postprocessing steps, each read again.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Any
 from nnunet_assets.core.files.json_file import OTHER_FORM
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs
-from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
+from nnunet_assets.core.summary.scored_summary import ScoredSummary, summarize
 from nnunet_assets.core.verification.findings import Finding, Level
 from nnunet_assets.core.verification.json_differences import CLOSE, json_differences
 from nnunet_assets.core.verification.table_differences import CellDifference
@@ -76,7 +76,7 @@ def _against_folds(content: Mapping[str, Any], folds: Sequence[RecordedFold], ti
     results = [fold.result for fold in folds if fold.result]
     is_whole = len(results) == len(folds)
     try:
-        expected = _remade(content, results) if is_whole else CvSummary.from_json(content).to_json()
+        expected = _remade(content, results) if is_whole else ScoredSummary.from_json(content).to_json()
     except SummaryError as error:
         yield Finding("source", title, "changed", f"{title}: {error}")
         return
@@ -102,7 +102,7 @@ def _remade(content: Mapping[str, Any], results: Sequence[Any]) -> dict[str, Any
     return summary.to_json()
 
 
-def _with_intervals(summary: CvSummary, patients: Mapping[str, str] | None) -> CvSummary:
+def _with_intervals(summary: ScoredSummary, patients: Mapping[str, str] | None) -> ScoredSummary:
     # numpy, which wrong usage need not wait for.
     from nnunet_assets.core.summary.intervals import with_intervals
 

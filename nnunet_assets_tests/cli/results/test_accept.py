@@ -12,7 +12,7 @@ from nnunet_assets.cli.main import main
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
+from nnunet_assets.core.summary.scored_summary import ScoredSummary, summarize
 from nnunet_assets.core.summary.summary_files import baseline_path, read_baseline
 from nnunet_assets.settings import Settings
 from nnunet_assets_tests.builders import build_fold_result
@@ -36,7 +36,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings.from_environment(tmp_path, {})
 
 
-def write_summary(settings: Settings, *folds: str, expected: int = 2) -> CvSummary:
+def write_summary(settings: Settings, *folds: str, expected: int = 2) -> ScoredSummary:
     results = [build_fold_result(fold, {fold: {"organ": 0.9, "lesion": None}}) for fold in folds]
     summary = summarize(EXPERIMENT, [f"fold_{k}" for k in range(expected)], results)
     write_json_atomically(EXPERIMENT.summary_folder(settings.roots) / "cv_summary.json", summary.to_json())

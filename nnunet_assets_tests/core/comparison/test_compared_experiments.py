@@ -7,7 +7,7 @@ import pytest
 
 from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment, compatible, shared_scores
 from nnunet_assets.core.fold.commit import UNKNOWN
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.errors import SummaryError
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
 

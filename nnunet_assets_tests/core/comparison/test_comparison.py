@@ -13,7 +13,7 @@ from nnunet_assets.core.comparison.comparison import Comparison, compare
 from nnunet_assets.core.fold.commit import UNKNOWN
 from nnunet_assets.core.statistics.estimate import MIN_PATIENTS
 from nnunet_assets.core.statistics.halves import Halves
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.errors import SummaryError
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
 

@@ -7,7 +7,7 @@ import pytest
 from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
 from nnunet_assets.core.comparison.evaluated_experiments import columns_of, evaluated_experiment, largest_diagonal_mm
 from nnunet_assets.core.statistics.scoring import DIAGONAL_MM
-from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
+from nnunet_assets.core.summary.scored_summary import ScoredSummary, summarize
 from nnunet_assets.errors import EvaluationError
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
 
@@ -15,7 +15,7 @@ FOLDS = ["fold_0", "fold_1"]
 CONTENT = {"folds": FOLDS}
 
 
-def summary() -> CvSummary:
+def summary() -> ScoredSummary:
     folds = [{"a": {"organ": 0.5}, "b": {"organ": 0.0}}, {"c": {"organ": 0.75}}]
     return summarize(
         EXPERIMENT, FOLDS, [build_fold_result(name, cases) for name, cases in zip(FOLDS, folds, strict=True)]

@@ -10,8 +10,8 @@ from nnunet_assets.core.evaluation.label_totals import METRIC_COLUMNS, LabelTota
 from nnunet_assets.core.fold.fold_result import ScoredFold
 from nnunet_assets.core.statistics.estimate import Bootstrap, Estimate
 from nnunet_assets.core.statistics.mean_intervals import N_RESAMPLES, SEED
-from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.summary.intervals import with_intervals
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.core.validation.case_results import CaseResult, LabelScore
 from nnunet_assets.reports.text.estimates import interval_text, mean_and_sd, median_and_quartiles
 from nnunet_assets_tests.builders import EXPERIMENT, INPUTS

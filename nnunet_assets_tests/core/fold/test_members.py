@@ -9,7 +9,7 @@ import pytest
 from nnunet_assets.core.files.layout import Experiment, Roots
 from nnunet_assets.core.fold.commit import FinishedFold, commit_fold, commit_sha256
 from nnunet_assets.core.fold.members import MEMBERS, Member, members_of, members_to_json
-from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
+from nnunet_assets.core.summary.scored_summary import ScoredSummary, summarize
 from nnunet_assets.core.summary.summary_files import changed_folds
 from nnunet_assets.nnunet.results.results import collect_fold_results
 from nnunet_assets_tests.builders import INPUTS, build_manifest
@@ -40,7 +40,7 @@ def roots(tmp_path: Path) -> Roots:
     return roots
 
 
-def summary_of(roots: Roots) -> CvSummary:
+def summary_of(roots: Roots) -> ScoredSummary:
     return summarize(ENSEMBLE, ["fold_0"], collect_fold_results(roots, ENSEMBLE, ["fold_0"]))
 
 

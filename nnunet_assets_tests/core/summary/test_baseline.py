@@ -8,7 +8,7 @@ import pytest
 from nnunet_assets.core.files.digests import json_sha256
 from nnunet_assets.core.statistics.estimate import Interval
 from nnunet_assets.core.summary.baseline import FOREGROUND, Baseline
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.core.summary.summary_files import read_baseline
 from nnunet_assets.errors import SummaryError
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from nnunet_assets.core.summary.cross_validation import CVSummary, FoldResult
-from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.summary.fold_means import FoldMeans, Means, summarize_means
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.core.training.training_end import TrainingEnd
 from nnunet_assets.errors import SummaryError
 from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, build_fold_result

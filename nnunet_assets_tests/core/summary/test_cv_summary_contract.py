@@ -11,7 +11,7 @@ import pytest
 from nnunet_assets.core.evaluation.metric_policy import metric_policy
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.fold_result import read_fold_result
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.nnunet.evaluation.evaluation import evaluate_cases
 from nnunet_assets.nnunet.evaluation.predicted_cases import cases_of_folds
 from nnunet_assets.reports.tables.case_table import write_case_table

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnunet_assets.core.fold.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT
-from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.summary.fold_means import FoldMeans, Means, summarize_means
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.reports.tables.fold_means_tables import to_latex, to_short_records
 from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, build_fold_result

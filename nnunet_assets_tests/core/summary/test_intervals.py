@@ -7,10 +7,10 @@ import pytest
 from nnunet_assets.core.files.layout import Roots
 from nnunet_assets.core.statistics.estimate import Bootstrap, Interval
 from nnunet_assets.core.statistics.mean_intervals import N_RESAMPLES, SEED
-from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
 from nnunet_assets.core.summary.intervals import with_intervals, with_recorded_patients
+from nnunet_assets.core.summary.scored_summary import ScoredSummary, summarize
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result, write_patients
-from nnunet_assets_tests.core.summary.test_cv_summary import hand_worked
+from nnunet_assets_tests.core.summary.test_scored_summary import hand_worked
 
 # B is in every other case; folds of 8 and 2 cases, two cases a patient.
 DICES = [0.5, 0.9, 0.8, 0.7, 0.6, 0.95, 0.85, 0.75, 0.65, 0.9]
@@ -53,10 +53,10 @@ def test_patients_are_drawn_where_they_are_known_and_the_summary_says_so() -> No
 def test_intervals_survive_json_and_are_not_drawn_again() -> None:
     found = with_intervals(summary(), None)
     content = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert CvSummary.from_json(content) == found
+    assert ScoredSummary.from_json(content) == found
     # Another machine's last digit is no edit.
     content["labels"]["A"]["dice"]["pooled"]["interval"]["low"] += 1e-9
-    assert CvSummary.from_json(content).labels["A"].dice.pooled.interval.low == pytest.approx(
+    assert ScoredSummary.from_json(content).labels["A"].dice.pooled.interval.low == pytest.approx(
         found.labels["A"].dice.pooled.interval.low
     )
 
@@ -65,7 +65,7 @@ def test_a_summary_of_an_older_version_keeps_its_intervals_and_its_digest() -> N
     content = json.loads(json.dumps(with_intervals(summary(), None).to_json()))
     del content["bootstrap"]["method"]
     content["labels"]["A"]["dice"]["pooled"]["interval"] = {"low": 0.7, "high": 0.8}
-    read = CvSummary.from_json(content)
+    read = ScoredSummary.from_json(content)
     assert read.labels["A"].dice.pooled.interval == Interval(0.7, 0.8)
     assert read.bootstrap.method == "bca"
     assert json.loads(json.dumps(read.to_json())) == content

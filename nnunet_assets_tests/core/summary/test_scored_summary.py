@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnunet_assets.core.statistics.estimate import Estimate
-from nnunet_assets.core.summary.cv_summary import CvSummary, summarize
+from nnunet_assets.core.summary.scored_summary import ScoredSummary, summarize
 from nnunet_assets.errors import SummaryError
 from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, Dices, build_fold_result
 
@@ -123,8 +123,8 @@ def test_one_expected_fold_is_a_hold_out_without_a_spread_over_folds() -> None:
 
 def test_cases_that_only_train_are_part_of_the_record() -> None:
     summary = replace(hand_worked(), training_only=("t1", "t2"))
-    assert CvSummary.from_json(json.loads(json.dumps(summary.to_json()))) == summary
-    assert CvSummary.from_json(hand_worked().to_json()).training_only is None
+    assert ScoredSummary.from_json(json.loads(json.dumps(summary.to_json()))) == summary
+    assert ScoredSummary.from_json(hand_worked().to_json()).training_only is None
 
 
 def test_where_no_label_is_ever_there_the_foreground_is_undefined_and_not_zero() -> None:
@@ -223,7 +223,7 @@ def test_a_summary_survives_json_and_has_null_where_it_is_undefined() -> None:
     summary = hand_worked()
     text = json.dumps(summary.to_json(), allow_nan=False)
     assert json.loads(text)["labels"]["B"]["dice"]["by_fold"]["fold_1"]["mean"] is None
-    assert CvSummary.from_json(json.loads(text)) == summary
+    assert ScoredSummary.from_json(json.loads(text)) == summary
 
 
 def test_json_shows_the_result_to_readers_that_do_not_know_this_package() -> None:
@@ -272,7 +272,7 @@ def damaged(content: Any, *path: Any, value: Any = None) -> Any:
 )
 def test_a_damaged_or_edited_summary_is_refused(path: list[Any], value: Any, message: str) -> None:
     with pytest.raises(SummaryError, match=message):
-        CvSummary.from_json(damaged(hand_worked().to_json(), *path, value=value))
+        ScoredSummary.from_json(damaged(hand_worked().to_json(), *path, value=value))
 
 
 def test_quartiles_go_over_the_defined_cases_sorted() -> None:
@@ -314,15 +314,15 @@ def test_what_the_folds_took_is_added_up_and_memory_is_that_of_the_largest() -> 
 
 def test_a_summary_of_the_first_schema_is_still_read() -> None:
     written = json.loads((DATA / "cv_summary_1.json").read_text())
-    summary = CvSummary.from_json(written)
+    summary = ScoredSummary.from_json(written)
     assert summary == hand_worked()
     assert summary.labels["A"].dice.pooled.median == pytest.approx(0.6)
     with pytest.raises(SummaryError, match="do not follow from its cases"):
-        CvSummary.from_json(damaged(written, "foreground", "dice", "pooled", "mean", value=0.99))
+        ScoredSummary.from_json(damaged(written, "foreground", "dice", "pooled", "mean", value=0.99))
     other_lists: tuple[Any, ...] = (3, ["fold_0"], {})
     for odd in other_lists:
         with pytest.raises(SummaryError, match="do not follow from its cases"):
-            CvSummary.from_json(damaged(written, "missing_folds", value=odd))
+            ScoredSummary.from_json(damaged(written, "missing_folds", value=odd))
 
 
 dices = st.none() | st.floats(0, 1)
@@ -343,4 +343,4 @@ def test_means_lie_between_the_scores_and_every_count_adds_up(folds: Any) -> Non
         assert (label.dice.pooled.mean is None) == (not defined)
         for estimate in (label.dice.pooled, label.dice.over_folds):
             assert estimate.mean is None or min(defined) - 1e-12 <= estimate.mean <= max(defined) + 1e-12
-    assert CvSummary.from_json(json.loads(json.dumps(summary.to_json(), allow_nan=False))) == summary
+    assert ScoredSummary.from_json(json.loads(json.dumps(summary.to_json(), allow_nan=False))) == summary

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.core.summary.summary_checks import FoldCoverage, coverage, fold_spread
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result
 

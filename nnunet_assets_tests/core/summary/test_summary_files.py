@@ -9,7 +9,7 @@ import pytest
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import CV_SUMMARY_FILE, OWN_FOLDER, Roots
 from nnunet_assets.core.summary.baseline import Baseline
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.core.summary.summary_files import (
     baseline_path,
     changed_folds,

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.summary.fold_means import FoldMeans, Means, summarize_means
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.core.summary.summary_rows import FOREGROUND, case_rows, fold_rows, label_cells, label_rows, mean_rows
 from nnunet_assets.core.training.training_end import TrainingEnd
 from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, build_fold_result

@@ -15,7 +15,7 @@ from nnunet_assets.core.fold.commit import UNKNOWN, read_committed
 from nnunet_assets.core.fold.fold import fold_state
 from nnunet_assets.core.fold.fold_request import FoldRequest
 from nnunet_assets.core.fold.journal import append_record, journal_path, read_records
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.errors import FoldError, SummaryError
 from nnunet_assets.nnunet.adoption.adoption import adopt_fold

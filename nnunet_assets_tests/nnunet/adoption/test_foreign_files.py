@@ -16,7 +16,7 @@ from nnunet_assets.core.files.digests import file_sha256
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import UNKNOWN, Manifest, commit_fold
 from nnunet_assets.core.fold.fold_provenance import OF_ONE_PROCESS
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.errors import FoldError, SummaryError
 from nnunet_assets.nnunet.adoption.adoption import adopt_fold
 from nnunet_assets.nnunet.adoption.foreign_files import (

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nnunet_assets.core.files.layout import Experiment, Roots
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.nnunet.ensembles.ensembling import Ensembled, Wanted, make_ensembles
 from nnunet_assets.nnunet.probabilities.finished_member import finished_member

@@ -11,7 +11,7 @@ import pytest
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import UNKNOWN, read_committed
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.core.training.training_options import TrainingOptions
 from nnunet_assets.nnunet.adoption.adoption import adopt_fold
 from nnunet_assets.nnunet.ensembles.ensembling import Ensembled, Wanted, make_ensembles

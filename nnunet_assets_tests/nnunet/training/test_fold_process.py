@@ -25,7 +25,7 @@ from nnunet_assets.core.fold.commit import read_committed
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.fold.validation_work import ValidationWork
 from nnunet_assets.core.progress import Silent
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.nnunet.images.nifti import read_volume
 from nnunet_assets.nnunet.predictions.checked_test_set import read_test_set
 from nnunet_assets.nnunet.predictions.ensemble import finished_ensemble

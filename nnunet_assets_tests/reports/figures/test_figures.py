@@ -11,7 +11,7 @@ from PIL import Image
 
 from nnunet_assets.core.evaluation.case_slice import CaseSlice
 from nnunet_assets.core.fold.journal import Record
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.reports.figures import style
 from nnunet_assets.reports.figures.bland_altman import agreement, draw_bland_altman
 from nnunet_assets.reports.figures.case_slices import draw_cases

@@ -10,7 +10,7 @@ import pytest
 
 from nnunet_assets.core.evaluation.gap import GAP_METRICS, find_gaps
 from nnunet_assets.core.fold.commit import UNKNOWN
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.reports.pages.cv_page import PageFigure, cv_page
 from nnunet_assets.reports.text.methods import methods_paragraph
 from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, Dices, build_fold_result, build_manifest

@@ -6,7 +6,7 @@ from typing import Any
 from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
 from nnunet_assets.core.comparison.comparison import compare
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.reports.pages.cv_page import PageFigure
 from nnunet_assets.reports.pages.dataset_page import Entry, dataset_page
 from nnunet_assets_tests.builders import INPUTS, build_fold_result

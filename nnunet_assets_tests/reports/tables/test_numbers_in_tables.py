@@ -13,9 +13,9 @@ from nnunet_assets.core.evaluation.gap import GAP_METRICS, Gap
 from nnunet_assets.core.evaluation.label_totals import METRIC_COLUMNS, LabelTotals
 from nnunet_assets.core.evaluation.metric_policy import LabelRule, MetricPolicy
 from nnunet_assets.core.statistics.estimate import Estimate, Interval
-from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.summary.fold_means import FoldMeans, Means, summarize_means
 from nnunet_assets.core.summary.intervals import with_intervals
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.core.text.numbers import fixed
 from nnunet_assets.reports.figures.bland_altman import draw_bland_altman
 from nnunet_assets.reports.tables import evaluation_tables, fold_means_tables, gap_tables, summary_tables

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnunet_assets.core.summary.cv_summary import summarize
 from nnunet_assets.core.summary.intervals import with_intervals
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.reports.tables.case_scores import case_records, cases_to_csv, cases_to_parquet
 from nnunet_assets.reports.tables.summary_tables import (

@@ -3,7 +3,7 @@
 import pytest
 
 from nnunet_assets.core.evaluation.evaluation import COLUMNS
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.reports.tables.summary_tables import columns_of
 from nnunet_assets.reports.text.column_words import column_description
 from nnunet_assets_tests.builders import EXPERIMENT, build_fold_result

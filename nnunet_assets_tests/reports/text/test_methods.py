@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.members import MEMBERS, Member, members_to_json
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.reports.text.methods import methods_paragraph
 from nnunet_assets_tests.builders import build_fold_result, build_manifest
 

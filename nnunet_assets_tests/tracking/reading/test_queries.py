@@ -4,8 +4,8 @@ import pytest
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs
-from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeansSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.errors import SummaryError, TrackingError
 from nnunet_assets.nnunet.results.results_folder import FolderRecord
 from nnunet_assets.settings import Settings
@@ -60,7 +60,7 @@ def test_a_real_server_gives_the_numbers_of_the_folder_and_without_files_the_sam
 
     group, whole = record.summary("a name of the user's", None, lambda _group: list(FOLDS))
 
-    assert isinstance(whole, CvSummary)
+    assert isinstance(whole, ScoredSummary)
     _, on_disk = FolderRecord.of(settings.roots.results).summary(DATASET, group.name, lambda _group: list(FOLDS))
     assert whole == on_disk
     for file in (mlflow_server.folder / "served").glob("*/*/artifacts/dataset.json"):

@@ -11,7 +11,7 @@ from nnunet_assets.core.fold.commit import commit_fold, read_committed
 from nnunet_assets.core.model.about_model import AboutModel
 from nnunet_assets.core.model.model_description import ModelNumber
 from nnunet_assets.core.progress import SILENT
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.core.summary.summary_files import read_summary
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.settings import Settings

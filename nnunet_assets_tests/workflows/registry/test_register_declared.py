@@ -12,7 +12,7 @@ from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.model.usable_model import UsableModel
 from nnunet_assets.core.progress import SILENT
 from nnunet_assets.core.selection.selecting import StepScores
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.settings import Settings

@@ -10,7 +10,7 @@ import pytest
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.model.usable_model import Member
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.nnunet.predictions.prediction_request import PredictionRequest
 from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.settings import Settings

@@ -15,7 +15,7 @@ from nnunet_assets.core.evaluation.evaluation_files import CSV_FILE, EVALUATION_
 from nnunet_assets.core.evaluation.metric_policy import metric_policy
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.core.files.layout import Roots, comparison_folder
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project

@@ -8,8 +8,8 @@ import pytest
 from nnunet_assets.core.files.layout import OWN_FOLDER, Experiment
 from nnunet_assets.core.splits.splits_files import write_splits
 from nnunet_assets.core.summary.cv_groups import CvGroup, CvRecord
-from nnunet_assets.core.summary.cv_summary import CvSummary
 from nnunet_assets.core.summary.fold_means import FoldMeansSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.errors import ConfigError, SummaryError
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.store.client import connect
@@ -61,7 +61,7 @@ class EarlierRecord:
 
     def summary(
         self, name: str, cv_group: str | None, expected: Callable[[CvGroup], Sequence[str]]
-    ) -> tuple[CvGroup, CvSummary | FoldMeansSummary]:
+    ) -> tuple[CvGroup, ScoredSummary | FoldMeansSummary]:
         return self._known
 
     def other_groups(self, name: str, group: CvGroup) -> Sequence[str]:
@@ -123,7 +123,7 @@ class TestARecordThatIsBehind:
 def test_a_summary_with_cases_has_intervals(settings: Settings) -> None:
     summary = found(settings).summary
 
-    assert isinstance(summary, CvSummary)
+    assert isinstance(summary, ScoredSummary)
     assert summary.bootstrap is not None
 
 

@@ -11,7 +11,7 @@ from nnunet_assets.core.search.curve_files import Curve
 from nnunet_assets.core.search.report import SearchReport, TrialReport
 from nnunet_assets.core.search.trial_files import Trial
 from nnunet_assets.core.summary.cross_validation import CVSummary, FoldResult
-from nnunet_assets.core.summary.cv_summary import summarize
+from nnunet_assets.core.summary.scored_summary import summarize
 from nnunet_assets.core.validation.case_results import LabelScore
 from nnunet_assets.nnunet.plans.plans import Plans
 from nnunet_assets.nnunet.raw.raw_record import RawRecord

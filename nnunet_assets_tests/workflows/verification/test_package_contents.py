@@ -17,7 +17,7 @@ from nnunet_assets.core.fold.commit import FinishedFold
 from nnunet_assets.core.model.about_model import AboutModel
 from nnunet_assets.core.model.usable_model import Member, UsableModel
 from nnunet_assets.core.progress import Silent
-from nnunet_assets.core.summary.cv_summary import CvSummary
+from nnunet_assets.core.summary.scored_summary import ScoredSummary
 from nnunet_assets.core.verification.earlier_result_files import write_keeping_earlier
 from nnunet_assets.core.verification.findings import Finding
 from nnunet_assets.declarations.project import read_project
@@ -86,8 +86,8 @@ def package(settings: Settings, model: UsableModel, about: AboutModel, folder: P
     return open_own_package(folder)
 
 
-def summary_of(settings: Settings, experiment: Experiment = EXPERIMENT) -> CvSummary:
-    return CvSummary.from_json(load_json(experiment.summary_folder(settings.roots) / "cv_summary.json"))
+def summary_of(settings: Settings, experiment: Experiment = EXPERIMENT) -> ScoredSummary:
+    return ScoredSummary.from_json(load_json(experiment.summary_folder(settings.roots) / "cv_summary.json"))
 
 
 def single(settings: Settings, folder: Path, **said: Any) -> ModelPackage:
