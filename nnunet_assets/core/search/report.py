@@ -8,6 +8,7 @@ from typing import Any
 
 from nnunet_assets.core.search.curve_files import Curve, best_first
 from nnunet_assets.core.search.trial_files import Trial
+from nnunet_assets.core.text.amounts import count_text
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class SearchReport:
     def headline(self) -> str:
         """Returns it in a few sentences."""
         counts = ", ".join(f"{n} {state}" for state, n in self.counts().items()) or "none begun"
-        spent = f"{self.n_epochs:,} epochs, {self.hours:.2g} h"
+        spent = f"{count_text(self.n_epochs, 'epoch')}, {self.hours:.2g} h"
         begun = f"{len(self.counted)} of {self.n_wanted} trials ({counts}); {spent}."
         if changes := self.changes():
             begun = f"{begun} {changes}"
@@ -137,8 +138,9 @@ class SearchReport:
         if best is None or best.curve.last is None:
             return f"{begun} No trial has a pseudo Dice yet."
         n_epochs, score = best.curve.last
+        after = f"after {count_text(n_epochs, 'epoch')}"
         return (
-            f"{begun} Best: trial {best.trial.number}, pseudo Dice {score:.4f} after {n_epochs} epochs on {self.fold}, "
+            f"{begun} Best: trial {best.trial.number}, pseudo Dice {score:.4f} {after} on {self.fold}, "
             f"chosen among {len(self.trials)}."
         )
 

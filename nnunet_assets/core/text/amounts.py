@@ -1,4 +1,4 @@
-"""Times and sizes as people read them: `3 min 57 s`, `1.7 GiB`. Files for programs hold seconds and bytes."""
+"""Times, sizes and counts as people read them: `3 min 57 s`, `1.7 GiB`, `1 epoch`. Files hold seconds and bytes."""
 
 import math
 
@@ -29,3 +29,8 @@ def bytes_text(n_bytes: float) -> str:
             break
         size /= 1024
     return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def count_text(n: int, noun: str) -> str:
+    """Returns how many there are of something whose plural ends in s: `1 epoch`, `1,000 epochs`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nnunet_assets.core.search.report import SearchReport
+from nnunet_assets.core.text.amounts import count_text
 from nnunet_assets.reports.figures.style import COLOURS, MARKERS, add_axes, in_style, new_figure, say_instead
 
 if TYPE_CHECKING:
@@ -93,9 +94,9 @@ def draw_parallel(report: SearchReport) -> "Figure":
     whole = [one for one in report.trials if one.trial.state != "failed"]
     scored = [(one, one.curve.scores[at]) for one in whole if at in one.curve.scores]
     if len(scored) < 2:
-        return say_instead(figure, f"Fewer than two trials have a pseudo Dice after {at} epochs.")
+        return say_instead(figure, f"Fewer than two trials have a pseudo Dice after {count_text(at, 'epoch')}.")
     (axes,) = add_axes(figure)
-    names = [*report.settings, f"pseudo Dice\nafter {at} epochs"]
+    names = [*report.settings, f"pseudo Dice\nafter {count_text(at, 'epoch')}"]
     scales = [_scale([one.trial.point.get(name) for one, _ in scored]) for name in report.settings]
     low, high = min(score for _, score in scored), max(score for _, score in scored)
     for one, score in sorted(scored, key=lambda pair: pair[1]):
@@ -129,8 +130,9 @@ def draw_importance(importance: Mapping[str, float], report: SearchReport) -> "F
         return say_instead(figure, "Too few trials to tell which settings matter.")
     (axes,) = add_axes(figure)
     names = sorted(importance, key=importance.__getitem__)
+    epochs = count_text(report.compared_at, "epoch")
     axes.barh(names, [importance[name] for name in names], color=COLOURS[0], height=0.6)
-    axes.set(xlabel=f"part of the importance, by pseudo Dice after {report.compared_at} epochs", xlim=(0, 1))
+    axes.set(xlabel=f"part of the importance, by pseudo Dice after {epochs}", xlim=(0, 1))
     return figure
 
 

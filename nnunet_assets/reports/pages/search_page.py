@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nnunet_assets.core.search.report import SearchReport, TrialReport
+from nnunet_assets.core.text.amounts import count_text
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.reports.pages.cv_page import PageFigure
 from nnunet_assets.reports.pages.page import data_uri, render_page
@@ -50,7 +51,8 @@ def _tiles(report: SearchReport) -> list[dict[str, str]]:
     tiles += [{"number": f"{report.hours:.2g} h", "meaning": "that they took together"}]
     if best and best.curve.last:
         n_epochs, score = best.curve.last
-        meaning = f"pseudo Dice of trial {best.trial.number} after {n_epochs} epochs: it ranks, and is no result"
+        after = f"after {count_text(n_epochs, 'epoch')}"
+        meaning = f"pseudo Dice of trial {best.trial.number} {after}: it ranks, and is no result"
         tiles.append({"number": f"{score:.4f}", "meaning": meaning})
     return tiles
 

@@ -10,6 +10,7 @@ from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.layout import EXPERIMENTS_FOLDER
 from nnunet_assets.core.search.report import SearchReport, TrialReport
 from nnunet_assets.core.summary.scored_summary import summarize
+from nnunet_assets.core.text.amounts import count_text
 from nnunet_assets.declarations.config import ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.declarations.search_config import SearchConfig
@@ -162,9 +163,9 @@ def _chosen(report: SearchReport, number: int | None) -> TrialReport:
 def _text(config: SearchConfig, report: SearchReport, chosen: TrialReport, trial: ExperimentConfig) -> str:
     n_epochs, score = chosen.curve.last or (0, float("nan"))
     remark = (
-        f"Trial {chosen.trial.number} of the search {config.name}: pseudo Dice {score:.4f} after {n_epochs} epochs on "
-        f"{config.fold_key},\nchosen among {len(report.trials)} trials. That fold chose it; the others say what it is "
-        "worth."
+        f"Trial {chosen.trial.number} of the search {config.name}: pseudo Dice {score:.4f} after "
+        f"{count_text(n_epochs, 'epoch')} on {config.fold_key},\n"
+        f"chosen among {len(report.trials)} trials. That fold chose it; the others say what it is worth."
     )
     skipped = {"folds", "description"}
     attributes = trial.model_dump(exclude_defaults=True, exclude=skipped, by_alias=True, mode="json")

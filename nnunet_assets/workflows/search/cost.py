@@ -8,6 +8,7 @@ from statistics import median
 
 from nnunet_assets.core.fold.journal import journal_path, read_records
 from nnunet_assets.core.search.space import rungs
+from nnunet_assets.core.text.amounts import count_text
 from nnunet_assets.declarations.engine_file import declared_engine
 from nnunet_assets.declarations.search_config import SearchConfig
 from nnunet_assets.settings import Settings
@@ -74,8 +75,9 @@ class SearchCost:
         unit = "GPU hours" if self.gpus else "hours"
         hours = "" if self.most_hours is None else f", at most {self.most_hours:.2g} {unit}"
         known = "" if self.epoch_seconds or self.hours else "; how long an epoch takes is not known yet"
+        each = count_text(self.max_epochs, "epoch")
         return (
-            f"{self.n_trials} trials of {points}, each of {self.max_epochs} epochs{stopped}: at most {self.n_epochs:,} "
+            f"{self.n_trials} trials of {points}, each of {each}{stopped}: at most {self.n_epochs:,} "
             f"epochs{hours}{known}"
         )
 

@@ -19,6 +19,7 @@ from nnunet_assets.core.search.trial_files import (
     search_folder,
     write_record,
 )
+from nnunet_assets.core.text.amounts import count_text
 from nnunet_assets.declarations.engine_file import declared_engine
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.declarations.search_config import SearchConfig
@@ -113,8 +114,9 @@ def run_search(
         cost = search_cost(settings, config)
         progress.say(f"{config.title}: {config.declared_space}. {cost}.")
         if cost.is_too_little:
+            epochs = count_text(cost.max_epochs, "epoch")
             raise ConfigError(
-                f"{config.title}: budget.hours is {config.budget.hours:g}, and the {cost.max_epochs} epochs of one "
+                f"{config.title}: budget.hours is {config.budget.hours:g}, and the {epochs} of one "
                 f"trial take {cost.max_epochs * (cost.epoch_seconds or 0) / 3600:.2g}. Allow more."
             )
         _check_cluster(settings, config)
@@ -229,19 +231,21 @@ def _drive(
 def trial_in_words(trial: Trial, curve: Curve) -> str:
     """Returns what a person follows of a trial, behind its number: `is stopped after epoch 9: pseudo Dice 0.7123`."""
     score = f"pseudo Dice {curve.last[1]:.4f}" if curve.last else "no pseudo Dice"
+    epochs = count_text(trial.n_epochs, "epoch")
     match trial.state:
         case "begun":
             values = ", ".join(
                 f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
                 for name, value in trial.point.items()
             )
-            return f"begins: {values}." if not curve.n_epochs else f"goes on after {curve.n_epochs} epochs: {values}."
+            begins = f"goes on after {count_text(curve.n_epochs, 'epoch')}" if curve.n_epochs else "begins"
+            return f"{begins}: {values}."
         case "finished":
             return f"is finished: {score} at its last epoch."
         case "stopped":
-            return f"is stopped after {trial.n_epochs} epochs: {score}."
+            return f"is stopped after {epochs}: {score}."
         case "failed":
-            return f"failed ({trial.failure}) after {trial.n_epochs} epochs: {trial.problem}"
+            return f"failed ({trial.failure}) after {epochs}: {trial.problem}"
 
 
 class TrialLines:

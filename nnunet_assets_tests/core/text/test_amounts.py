@@ -1,6 +1,6 @@
 import pytest
 
-from nnunet_assets.core.text.amounts import bytes_text, duration_text
+from nnunet_assets.core.text.amounts import bytes_text, count_text, duration_text
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,8 @@ def test_a_time_has_its_two_largest_units(seconds: float, text: str) -> None:
 )
 def test_a_size_has_the_unit_in_which_it_is_at_least_one(n_bytes: float, text: str) -> None:
     assert bytes_text(n_bytes) == text
+
+
+@pytest.mark.parametrize(("n", "text"), [(0, "0 epochs"), (1, "1 epoch"), (2, "2 epochs"), (12000, "12,000 epochs")])
+def test_one_is_no_plural(n: int, text: str) -> None:
+    assert count_text(n, "epoch") == text

@@ -169,7 +169,7 @@ def test_a_search_is_named_by_its_name_or_with_its_dataset(tmp_path: Path) -> No
         (
             Trial(0, {}, 0, "failed", 1, "diverged", "No number."),
             Curve(),
-            "failed (diverged) after 1 epochs: No number.",
+            "failed (diverged) after 1 epoch: No number.",
         ),
     ],
 )
