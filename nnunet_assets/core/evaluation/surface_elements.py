@@ -131,9 +131,8 @@ def _divisions(loop: Sequence[Cut], first: int, last: int) -> list[tuple[Piece, 
 
 
 def _size(piece: Piece, spacing_mm: Array) -> float:
-    points = [np.mean([np.array(corner) for corner in sorted(cut)], axis=0) * spacing_mm for cut in piece]
-    if len(points) == 1:
-        return 1.0
-    if len(points) == 2:
-        return float(np.linalg.norm(points[1] - points[0]))
-    return float(np.linalg.norm(np.cross(points[1] - points[0], points[2] - points[0])) / 2)
+    first, *others = [np.mean([np.array(corner) for corner in sorted(cut)], axis=0) * spacing_mm for cut in piece]
+    sides = [point - first for point in others]
+    if len(sides) == 2:
+        return float(np.linalg.norm(np.cross(*sides)) / 2)
+    return float(np.linalg.norm(sides)) if sides else 1.0

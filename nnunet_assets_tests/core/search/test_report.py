@@ -1,5 +1,9 @@
 """What a search says of itself."""
 
+from dataclasses import replace
+
+import pytest
+
 from nnunet_assets.core.search.curve_files import Curve
 from nnunet_assets.core.search.report import SearchReport, TrialReport, row
 from nnunet_assets.core.search.trial_files import Trial, TrialState
@@ -42,6 +46,37 @@ def test_the_headline_calls_the_score_what_it_is_and_says_among_how_many_it_was_
     assert report().headline() == "0 of 5 trials (none begun); 0 epochs, 0 h. No trial has a pseudo Dice yet."
 
 
+def test_those_without_a_rank_stand_after_the_ranked_ones() -> None:
+    assert [one.trial.number for one in FULL.in_order] == [2, 1, 0, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("stopped_at", "epochs"), [([], 9), ([3], 3), ([2.5, 7.5], 3), ([7.5, 2.25], 3), ([0.5, 1], 1)]
+)
+def test_trials_are_compared_first_when_the_first_of_them_can_be_stopped(stopped_at: list[float], epochs: int) -> None:
+    assert replace(FULL, stopped_at=stopped_at).compared_at == epochs
+
+
+@pytest.mark.parametrize(
+    ("n_changes", "n_outside", "said"),
+    [
+        (0, 0, ""),
+        (1, 0, "once after trials began: 0 of them lie outside"),
+        (1, 1, "once after trials began: 1 of them lies outside"),
+        (2, 3, "2 times after trials began: 3 of them lie outside"),
+    ],
+)
+def test_trials_of_an_earlier_space_are_ranked_and_not_counted(n_changes: int, n_outside: int, said: str) -> None:
+    trials = [replace(one, is_counted=one.trial.number >= n_outside) for one in FULL.trials]
+    changed = replace(FULL, trials=trials, n_changes=n_changes)
+    assert said in changed.changes()
+    assert bool(changed.changes()) is bool(said)
+    assert changed.headline().startswith(f"{5 - n_outside} of 5 trials (")
+    assert changed.changes() in changed.headline()
+    assert [one.trial.number for one in changed.ranked] == [2, 1, 0]
+    assert changed.to_json()["space_changes"] == n_changes
+
+
 def test_a_row_has_every_setting() -> None:
     assert row(FULL.trials[1], FULL.settings) == {
         "trial": 1,
@@ -57,4 +92,16 @@ def test_a_row_has_every_setting() -> None:
         "hours": 0.5,
         "failure": None,
     }
-    assert FULL.to_json()["best"] == 2
+    found = FULL.to_json()
+    assert [one["trial"] for one in found.pop("trials")] == [0, 1, 2, 3, 4]
+    assert found == {
+        "dataset": "Dataset004_H",
+        "search": "s",
+        "fold": "fold_0",
+        "trials_wanted": 5,
+        "space_changes": 0,
+        "epochs": 30,
+        "hours": 2.5,
+        "best": 2,
+    }
+    assert report().to_json()["best"] is None

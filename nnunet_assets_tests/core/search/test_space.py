@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnunet_assets.core.search.space import Dimension, Space, is_same_point, rungs
+from nnunet_assets.core.search.space import Dimension, Kind, Space, is_same_point, rungs
 
 SCHEDULE = Dimension("lr_schedule", "choice", ("poly", "cosine"))
 WARMUP = Dimension("warmup_epochs", "int", low=0, high=2, when={"lr_schedule": ("cosine",)})
@@ -36,6 +36,34 @@ def test_a_point_is_of_a_space_with_just_the_parts_whose_conditions_hold() -> No
     assert not space.holds({"lr_schedule": "poly", "warmup_epochs": 2, "initial_lr": 0.01})
     assert not space.holds({"lr_schedule": "cosine", "initial_lr": 0.01})
     assert not space.holds({"lr_schedule": "poly", "initial_lr": 0.2})
+
+
+def test_where_a_range_of_numbers_hangs_on_one_value_the_space_cannot_be_counted() -> None:
+    rate = Dimension("initial_lr", "uniform", low=0.1, high=0.2, when={"lr_schedule": ("cosine",)})
+    assert Space((SCHEDULE, rate)).n_points is None
+    assert Space((rate,)).n_points == 1  # what it hangs on is nowhere
+
+
+@pytest.mark.parametrize("kind", ["log", "uniform", "int", "log_int"])
+def test_the_bounds_of_a_range_are_of_it(kind: Kind) -> None:
+    dimension = Dimension("a", kind, low=2, high=8)
+    assert [dimension.holds(value) for value in (1, 2, 8, 9)] == [False, True, True, False]
+    assert dimension.ends == (2, 8)
+
+
+def test_all_of_several_conditions_must_hold_and_one_value_of_each() -> None:
+    both = Dimension("c", "int", low=1, high=2, when={"a": (1, 2), "b": ("x",)})
+    assert both.is_part_of({"a": 2, "b": "x"})
+    for point in ({"a": 3, "b": "x"}, {"a": 1, "b": "y"}, {"a": 1}, {"b": "x"}, {"a": True, "b": "x"}, {}):
+        assert not both.is_part_of(point)
+    assert str(Space((both,))) == "c from 1 to 2 (whole) where a is 1 or 2 and b is x"
+    assert str(Space((Dimension("d", "log_int", low=1, high=64),))) == "d from 1 to 64 (whole, log)"
+
+
+def test_points_are_the_same_with_the_same_settings_alone() -> None:
+    assert not is_same_point({"a": 1}, {"a": 1, "b": 2})
+    assert not is_same_point({"a": 1, "b": 2}, {"a": 1, "b": 3})
+    assert not is_same_point({"a": 1, "b": 2}, {"a": 0, "b": 2})
 
 
 @pytest.mark.parametrize("value", [1.5, True, "1", None])

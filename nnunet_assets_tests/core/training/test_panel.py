@@ -1,10 +1,13 @@
 """A slice as four pictures, worked out by hand on few pixels."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nnunet_assets.core.training import panel as module
 from nnunet_assets.core.training.panel import (
     GAP,
     IGNORED,
@@ -50,6 +53,41 @@ def test_what_is_to_be_ignored_is_grey_and_no_difference() -> None:
     _, reference, _, difference = pictures(panel_pixels(panel([[3, 1]], [[1, 1]], ignore_label=3)))
     assert tuple(reference[0, 0]) == tuple(difference[0, 0]) == IGNORED
     assert tuple(difference[0, -1]) not in (IGNORED, MISSED, ONLY_PREDICTED, OTHER_LABEL)
+
+
+def test_labels_and_differences_have_the_colours_of_okabe_and_ito() -> None:
+    found = [bytes(colour).hex() for colour in (*module._LABELS, ONLY_PREDICTED, MISSED, OTHER_LABEL, IGNORED)]
+    green, orange, purple, sky, vermillion, blue, yellow = (
+        "009e73", "e69f00", "cc79a7", "56b4e9", "d55e00", "0072b2", "f0e442",
+    )  # fmt: skip
+    assert found == [green, orange, purple, sky, vermillion, blue, vermillion, blue, yellow, "6e6e6e"]
+
+
+def test_a_label_lies_over_the_image_and_the_seventh_has_the_colour_of_the_first() -> None:
+    grey = np.full((1, 5, 3), 101, np.uint8)
+    shown = module._coloured(grey, np.array([[0, 1, 2, 6, 7]]))[0].tolist()
+    # 0.45 of 101, and 0.55 of (0, 158, 115), (230, 159, 0) and (0, 114, 178).
+    assert shown == [[101, 101, 101], [45, 132, 108], [171, 132, 45], [45, 108, 143], [45, 132, 108]]
+
+
+def test_an_image_is_as_bright_as_all_but_a_hundredth_of_it() -> None:
+    shown = module._grey(np.arange(101.0)[None])
+    assert shown.shape == (1, 101, 3)
+    # 1 is black and 99 white, with 255 / 98 a step.
+    assert shown[0, [0, 1, 2, 50, 98, 99, 100], 0].tolist() == [0, 0, 2, 127, 252, 255, 255]
+    # Less than a millionth of difference is not drawn out to black and white: 0.495 of it, of 255.
+    assert module._grey(np.array([[0.0, 5e-7]]))[0, :, 0].tolist() == [0, 126]
+
+
+def test_pictures_stand_in_a_row_with_white_between_them() -> None:
+    labels = np.zeros((100, 200), int).tolist()
+    pixels = panel_pixels(panel(labels, labels))
+    assert pixels.shape == (96, 4 * 192 + 3 * 4, 3)
+    for end, start in pairwise([0, 196, 392, 588]):
+        assert (pixels[:, start - 4 : start] == 255).all()
+        assert not (pixels[:, end : start - 4] == 255).all()
+    # A slice that is thinner than a line can be seen still.
+    assert panel_pixels(panel([[0] * 200], [[0] * 200])).shape == (16, 780, 3)
 
 
 @pytest.mark.parametrize(

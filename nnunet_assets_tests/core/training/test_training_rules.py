@@ -28,6 +28,8 @@ CONTRADICTIONS = [
         {"val_best": True, "disable_checkpointing": True},
         "val_best and disable_checkpointing cannot be set together, as",
     ),
+    ({"restore_best": True, "disable_checkpointing": True}, "restore_best and disable_checkpointing cannot"),
+    ({"checkpoint_every": 50, "disable_checkpointing": True}, "checkpoint_every and disable_checkpointing cannot"),
     (
         {"num_gpus": 2, "device": "cpu"},
         "num_gpus is 2, and the device is 'cpu': nnU-Net trains on several GPUs with CU",
@@ -58,6 +60,12 @@ def test_what_goes_together_is_not_refused(asked: dict[str, Any]) -> None:
 def test_what_contradicts_is_named_with_the_rule(asked: dict[str, Any], sentence: str) -> None:
     (only,) = found(asked)
     assert only.startswith(sentence)
+
+
+@pytest.mark.parametrize(("asked", "_"), CONTRADICTIONS)
+def test_either_of_two_that_contradict_may_be_asked_alone(asked: dict[str, Any], _: str) -> None:
+    for left_out in asked:
+        assert found({name: value for name, value in asked.items() if name != left_out}) == []
 
 
 def test_all_contradictions_are_said_at_once() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import struct
+import tracemalloc
 import zlib
 
 import pytest
@@ -78,6 +79,32 @@ def test_a_picture_is_its_pixels_whatever_else_is_in_the_file() -> None:
     assert picture_digest(png(b"\0\1\2\3", chunk(b"tEXt", b"Comment\0hello"), level=0)) == seal.content
     assert picture_digest(png(b"\0\1\2\4")) != seal.content
     assert opened_png(png()) is None
+
+
+def test_the_seal_of_a_picture_is_a_whole_chunk_before_its_last() -> None:
+    seal = SEALING.seal("x.png", picture_digest(png()))
+    text = chunk(b"tEXt", f"nnunet_assets\0{seal.text()}".encode())
+    assert sealed(png(), "x.png", SEALING) == png()[:-12] + text + png()[-12:]
+    # What stands behind a picture is none of it.
+    assert picture_digest(png() + b"more than twelve bytes") == picture_digest(png())
+
+
+def test_the_colours_and_every_part_of_the_pixels_count() -> None:
+    colours = [chunk(b"PLTE", bytes(3 * [number])) for number in range(2)]
+    assert len({picture_digest(png(b"\0\1\2\3", *some)) for some in ([], colours[:1], colours[1:])}) == 3
+    packed = zlib.compress(b"\0\1\2\3")
+    whole, first, second = (chunk(b"IDAT", part) for part in (packed, packed[:5], packed[5:]))
+    assert picture_digest(png().replace(whole, first + second)) == picture_digest(png())
+
+
+def test_a_picture_that_unpacks_to_gigabytes_is_read_in_parts() -> None:
+    bomb = png(bytes(16 << 20))
+    tracemalloc.start()
+    try:
+        picture_digest(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("torn", [b"", b"GIF89a", png()[:-12], png()[:40]])
