@@ -152,8 +152,9 @@ class _Case:
 
 
 def _mask(image: Voxels, values: tuple[int, ...]) -> NDArray[np.bool_]:
-    mask: NDArray[np.bool_] = image == values[0]
-    for value in values[1:]:
+    first, *others = values
+    mask: NDArray[np.bool_] = image == first
+    for value in others:
         mask |= image == value
     return mask
 
@@ -162,9 +163,7 @@ def _box(*images: Voxels) -> tuple[slice, ...]:
     """Returns the box beyond which all is background; one voxel where everything is."""
     from scipy.ndimage import find_objects
 
-    is_there = images[0] != 0
-    for image in images[1:]:
-        is_there |= image != 0
+    is_there = np.logical_or.reduce([image != 0 for image in images])
     found: list[tuple[slice, ...]] = find_objects(is_there.view(np.uint8))
     return found[0] if found else (slice(0, 1),) * is_there.ndim
 

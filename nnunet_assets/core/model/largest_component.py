@@ -43,10 +43,8 @@ def removed_by(voxels: Voxels, step: Step) -> tuple[tuple[slice, ...], NDArray[n
     if box is None:
         return None
     # Connected by faces, edges and corners.
-    components, n = label(is_wanted[box], generate_binary_structure(voxels.ndim, voxels.ndim))
-    if n < 2:
-        return None
-    sizes = np.bincount(components.reshape(-1), minlength=n + 1)
+    components, _ = label(is_wanted[box], generate_binary_structure(voxels.ndim, voxels.ndim))
+    sizes = np.bincount(components.reshape(-1))
     sizes[0] = 0
     is_removed = sizes < sizes.max()  # of equally large ones all stay
     is_removed[0] = False

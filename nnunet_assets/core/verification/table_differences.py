@@ -54,15 +54,16 @@ def table_differences(found: Rows, expected: Rows) -> list[CellDifference]:
     """
     if not found:
         return [CellDifference("the table", None, f"one of {len(expected)} rows")]
-    header, wanted = list(found[0]), list(expected[0])
+    header, *rows = map(list, found)
+    wanted, *expected_rows = map(list, expected)
     differences = [CellDifference(f"column {name!r}", None, "a column") for name in wanted if name not in header]
     too_many = Counter(header) - Counter(wanted)
     differences += [CellDifference(f"column {name!r}", "a column", None) for name in too_many.elements()]
-    longer = [row for row in found[1:] if any(cell.strip() for cell in row[len(header) :])]
+    longer = [row for row in rows if any(cell.strip() for cell in row[len(header) :])]
     differences += [CellDifference("a row with more cells than the header", ", ".join(row), None) for row in longer]
     columns = [name for name in wanted if name in header]
-    mine = [_picked(row, header, columns) for row in found[1:]]
-    theirs = [_picked(row, wanted, columns) for row in expected[1:]]
+    mine = [_picked(row, header, columns) for row in rows]
+    theirs = [_picked(row, wanted, columns) for row in expected_rows]
     naming = [index for index in range(len(columns)) if any(_is_text(row[index]) for row in theirs)]
     for number, (left, right) in enumerate(_pairs(mine, theirs, naming), start=1):
         differences += _row_differences(left, right, columns, naming, number)

@@ -205,22 +205,22 @@ def _found_package(package: "ModelPackage") -> NamedModel:
 def _found(usable: UsableModel, expected: ExpectedImages | None, orientations: tuple[str, ...] = ()) -> NamedModel:
     from nnunet_assets.nnunet.packages.expected_images import expected_images
 
-    first = usable.members[0]
+    first, *others = usable.members
     description = parse_dataset_json(first.folder / DATASET_JSON)
-    _refuse_unlike(usable.members, description)
+    _refuse_unlike(first, others, description)
     if expected is None:
         configuration = first.experiment.configuration
         expected = expected_images(first.folder, configuration, description.n_training, orientations)
     return NamedModel(usable, description, expected)
 
 
-def _refuse_unlike(members: Sequence[Member], description: DatasetDescription) -> None:
+def _refuse_unlike(first: Member, others: Sequence[Member], description: DatasetDescription) -> None:
     """Refuses members that do not read and predict the same: their probabilities could not be added."""
-    for member in members[1:]:
+    for member in others:
         other = parse_dataset_json(member.folder / DATASET_JSON)
         same = ("channel_names", "labels", "file_ending", "regions_class_order")
         if odd := [name for name in same if getattr(other, name) != getattr(description, name)]:
             raise PackageError(
-                f"{member.experiment.title} has other {first_offenders(odd)} than {members[0].experiment.title}, so "
+                f"{member.experiment.title} has other {first_offenders(odd)} than {first.experiment.title}, so "
                 "that their probabilities are not of the same. Take one of them out of the ensemble."
             )

@@ -1,6 +1,7 @@
 import errno
 import os
 import stat
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,13 @@ def test_a_file_that_another_process_gives_its_name_meanwhile_is_left_alone(tmp_
     vanished.symlink_to("it has its name now")  # found, and not there when it is looked at
     remove_unfinished(tmp_path)
     assert vanished.is_symlink()
+
+
+def test_what_is_private_is_never_written_into_a_file_that_somebody_put_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=1))
+    (tmp_path / f".a.{uuid.UUID(int=1).hex}").touch()
+    with pytest.raises(FileExistsError):
+        write_atomically(tmp_path / "a", b"secret", is_private=True)
+    assert not (tmp_path / "a").exists()

@@ -193,6 +193,6 @@ def test_members_that_read_or_predict_something_else_are_refused(tmp_path: Path,
     for member, content in zip(members, descriptions, strict=True):
         write_json(member.folder / "dataset.json", content)
     first = parse_dataset_json(members[0].folder / "dataset.json")
-    named_model._refuse_unlike([members[0], members[0], members[0]], first)
+    named_model._refuse_unlike(members[0], [members[0], members[0]], first)
     with pytest.raises(PackageError, match=f"has other .*{what}.* so that their probabilities are not of the same"):
-        named_model._refuse_unlike([members[0], members[0], members[1]], first)
+        named_model._refuse_unlike(members[0], [members[0], members[1]], first)
