@@ -1,7 +1,7 @@
 """What normalization does to an image, from numbers worked out by hand."""
 
 import math
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import pytest
 
@@ -22,6 +22,13 @@ from nnunet_assets.core.dataset.intensity_rules import (
 PLAIN = Range(n=1000, mean=100.0, spread=20.0, lowest=40.0, highest=160.0)
 IMAGE = Extremes(whole=PLAIN, rest=PLAIN, nonzero=PLAIN, nonzero_rest=PLAIN, width=60.0, step=1e-5)
 SCHEMES: tuple[Scheme, ...] = ("ct", "nonorm", "zscore", "rescale_to_0_1")
+
+
+def test_without_voxels_all_numbers_are_zero_and_nothing_happens() -> None:
+    nothing = Extremes(*[Range()] * 4, width=0.0, step=0.0)
+    assert set(astuple(nothing)[:4]) == {(0, 0.0, 0.0, 0.0, 0.0)}
+    assert (nothing.n_too_large, nothing.n_odd, nothing.is_too_large_in_label) == (0, 0, False)
+    assert [effect for scheme in SCHEMES for effect in effects(nothing, scheme)] == []
 
 
 def said(image: Extremes, scheme: Scheme) -> tuple[str, str]:

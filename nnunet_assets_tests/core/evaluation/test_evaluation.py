@@ -103,6 +103,7 @@ def test_the_headline_counts_the_problems_and_the_text_shows_the_first() -> None
     found = evaluation(metrics(dice=0.9), problems=tuple(Problem(f"Case {n}.") for n in range(12)))
     assert found.headline() == "1 of 1 cases, organ Dice 0.900; 12 problems"
     assert found.problem_text().splitlines()[-2:] == ["Case 9.", "... and 2 more problems."]
+    assert found.n_computed == 0  # unless it is said
     ten, eleven = (evaluation(problems=tuple(Problem(f"Case {k}.") for k in range(n))) for n in (10, 11))
     assert ten.problem_text().splitlines()[-1] == "Case 9."
     assert eleven.problem_text().splitlines()[-1] == "... and 1 more problems."

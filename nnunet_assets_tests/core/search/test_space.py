@@ -51,6 +51,11 @@ def test_the_bounds_of_a_range_are_of_it(kind: Kind) -> None:
     assert dimension.ends == (2, 8)
 
 
+def test_a_bound_that_is_not_given_is_zero() -> None:
+    assert Dimension("a", "int", high=2).values == range(3)
+    assert Dimension("a", "uniform", low=-1.0).ends == (-1.0, 0.0)
+
+
 def test_all_of_several_conditions_must_hold_and_one_value_of_each() -> None:
     both = Dimension("c", "int", low=1, high=2, when={"a": (1, 2), "b": ("x",)})
     assert both.is_part_of({"a": 2, "b": "x"})

@@ -81,6 +81,11 @@ def test_nothing_in_it_is_random_but_the_interval_and_that_is_always_the_same() 
     assert found(random_units(), n_draws=20).mean == found(random_units()).mean
 
 
+def test_two_thousand_draws_are_made_where_nobody_says_how_many() -> None:
+    candidates = Candidates.plain(random_units())
+    assert honest_number(candidates) == honest_number(candidates, n_draws=2000)
+
+
 @pytest.mark.parametrize("n_folds", [1, 2])
 def test_of_fewer_than_three_folds_there_is_none(n_folds: int) -> None:
     reason = honest_number(Candidates.plain(random_units(n_folds=n_folds)))

@@ -28,6 +28,11 @@ def test_a_spike_does_not_make_the_next_one_usual() -> None:
     assert list(spikes_of([1.0] * LEAST + [100.0] * 200)) == list(range(LEAST, LEAST + 200))
 
 
+def test_a_hundred_norms_say_what_is_usual() -> None:
+    # The last hundred are fifty of each, whose median is 2.
+    assert spikes_of([1.0] * 60 + [3.0] * 50 + [21.0]) == {110: 10.5}
+
+
 def test_what_is_no_number_is_neither_usual_nor_a_spike() -> None:
     assert spikes_of([math.inf, math.nan] * 50 + [1e6]) == {}
 

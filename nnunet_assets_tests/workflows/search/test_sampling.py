@@ -119,7 +119,7 @@ def test_a_seed_of_a_draw_is_the_same_for_ever() -> None:
 
 
 def test_tpe_keeps_away_from_what_trains_where_several_do() -> None:
-    told = [sampling._sampler("tpe", 1, at_once)._constant_liar for at_once in (1, 2)]  # type: ignore[attr-defined]
+    told = [sampling._sampler("tpe", 1, at_once)._constant_liar for at_once in (1, 2)]
     assert told == [False, True]
     assert type(sampling._sampler("random", 1, 2)).__name__ == "RandomSampler"
 
