@@ -25,7 +25,7 @@ SCHEMES: tuple[Scheme, ...] = ("ct", "nonorm", "zscore", "rescale_to_0_1")
 
 
 def test_without_voxels_all_numbers_are_zero_and_nothing_happens() -> None:
-    nothing = Extremes(*[Range()] * 4, width=0.0, step=0.0)
+    nothing = Extremes(Range(), Range(), Range(), Range(), width=0.0, step=0.0)
     assert set(astuple(nothing)[:4]) == {(0, 0.0, 0.0, 0.0, 0.0)}
     assert (nothing.n_too_large, nothing.n_odd, nothing.is_too_large_in_label) == (0, 0, False)
     assert [effect for scheme in SCHEMES for effect in effects(nothing, scheme)] == []

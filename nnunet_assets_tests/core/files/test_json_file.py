@@ -121,6 +121,15 @@ def test_as_much_as_is_allowed_is_read_and_no_more(tmp_path: Path, monkeypatch: 
         json_file.parse_json(b"[[],{},[]]")
 
 
+def test_of_256_mebibytes_and_sixteen_million_lists_no_more_is_read(tmp_path: Path) -> None:
+    with (tmp_path / "a.json").open("wb") as file:
+        file.truncate(2**28 + 1)
+    with pytest.raises(JsonError, match="no JSON file of more than 268 MB is read"):
+        load_json(tmp_path / "a.json")
+    with pytest.raises(JsonError, match="it has 16000001 lists and objects, and no more than 16000000 are read"):
+        json_file.parse_json(b"[" * 16_000_001)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [(None, "is missing. Materialize splits first."), ("{", r"is not valid JSON .* Materialize splits again\.")],

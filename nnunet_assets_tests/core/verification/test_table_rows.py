@@ -31,6 +31,13 @@ def test_what_is_no_csv_is_an_error() -> None:
         csv_rows('a,b\n"x,1\n')
 
 
+def test_a_cell_of_more_than_a_mebibyte_is_none() -> None:
+    longest = 2**20 * "x"
+    assert csv_rows(f"a,b\n{longest},1\n")[1] == [longest, "1"]
+    with pytest.raises(ValueError, match="no CSV: field larger than field limit"):
+        csv_rows(f"a,b\n{longest}x,1\n")
+
+
 def test_rows_of_markdown_and_latex_are_cells_and_other_lines_are_one() -> None:
     assert text_rows("**x**\n\n| a\\|b | 1 |\n- note\n", "md") == [["**x**"], ["a\\|b", "1"], ["- note"]]
     broken = "\\begin{table}%\n \\toprule a\\&b\n  & \\num{1} \\\\ c & \\num{2}\\\\ % 5\n\\bottomrule \\end{table}"

@@ -98,6 +98,9 @@ def test_the_first_bytes_tell_the_kind_then_the_ending_then_marks_of_a_text(
 
 
 def test_an_svg_that_begins_late_is_none(tmp_path: Path) -> None:
+    assert written(tmp_path, b"<svg".rjust(4096, b"-")).kind == "svg"
+    with pytest.raises(VerificationError, match="of no kind"):
+        written(tmp_path, b"<svg".rjust(4097, b"-"))
     with pytest.raises(VerificationError, match="of no kind"):
         written(tmp_path, FAR + b"<svg></svg>")
     with pytest.raises(VerificationError, match="of no kind"):
