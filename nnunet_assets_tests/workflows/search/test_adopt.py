@@ -6,7 +6,8 @@ import pytest
 
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError, SearchError
-from nnunet_assets.workflows.search.adopt import adopt_trial, adopted_scores
+from nnunet_assets.workflows.search import adopt
+from nnunet_assets.workflows.search.adopt import AdoptedScores, adopt_trial, adopted_scores
 from nnunet_assets.workflows.search.status import search_status
 from nnunet_assets_tests.search_builders import begun_book, finish, project_with_search
 
@@ -73,6 +74,49 @@ def test_a_variant_with_the_name_of_a_trial_and_other_settings_is_not_taken_for_
     with pytest.raises(ConfigError, match="is declared already, with other settings than those of trial 1"):
         adopt_trial(settings, project, config)
     assert adopted_scores(settings, project, config, search_status(settings, config)) == []
+
+
+def test_a_folder_that_is_in_the_way_stays_as_it_is(tmp_path: Path) -> None:
+    project, config, settings = searched(tmp_path)
+    folder = tmp_path / "experiments/lr_001"
+    folder.mkdir()
+    with pytest.raises(ConfigError, match=r"lr_001 is there already\. Move it away, or declare Dataset004_H"):
+        adopt_trial(settings, project, config)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_declaration_that_cannot_be_read_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project, config, settings = searched(tmp_path)
+
+    def fails(_: Path) -> None:
+        raise ConfigError("It is wrong.")
+
+    for read in (fails, lambda _: project):
+        monkeypatch.setattr(adopt, "read_project", read)
+        with pytest.raises(ConfigError, match=r"cannot declare Dataset004_.* in .*lr_001/defs\.yaml: "):
+            adopt_trial(settings, project, config)
+        assert not (tmp_path / "experiments/lr_001").exists()
+
+
+def test_a_trial_without_a_score_is_said_to_be_so(tmp_path: Path) -> None:
+    project, config, settings = project_with_search(tmp_path)
+    (tmp_path / "experiments/all").mkdir()
+    (tmp_path / "experiments/defs.yaml").rename(tmp_path / "experiments/all/defs.yaml")
+    begun_book(config, settings, [])
+    file = adopt_trial(settings, project, config, 0).file
+    assert "pseudo Dice nan after 0 epochs on fold_0,\n# chosen among 1 trials." in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("dice", "elsewhere", "said"),
+    [
+        (None, None, "Dice undefined over 1 of 5 folds; over those that chose nothing (without fold_0): no other fold"),
+        (0.5, 0.25, "Dice 0.5000 over 1 of 5 folds; over those that chose nothing (without fold_0): 0.2500. It was"),
+        (0.0, 0.0, "Dice 0.0000 over 1 of 5 folds; over those that chose nothing (without fold_0): 0.0000. It was"),
+    ],
+)
+def test_scores_are_said_with_what_is_not_known(dice: float | None, elsewhere: float | None, said: str) -> None:
+    assert said in str(AdoptedScores("one", "fold_0", 3, 1, 5, dice, elsewhere))
 
 
 def test_another_trial_may_be_named_and_one_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """A trial: what it reports, how it is ended, and which failures are results of it."""
 
+import queue
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ from nnunet_assets.core.fold.fold import Fold
 from nnunet_assets.errors import ConfigError, LockingError, StorageError, TrackingError
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.processes.supervisor import FoldFailed
+from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.search import trial
 from nnunet_assets.workflows.search.trial import TrialRun, report_of
 from nnunet_assets_tests.fakes.fold_child import Ends
@@ -104,6 +108,60 @@ def _rest() -> dict[str, Any]:
     dices = {f"pseudo_dice/{name}": 0.5 for name in ("organ", "lesion")}
     means = {"pseudo_dice_mean": 0.5, "pseudo_dice_ema": 0.5, "epoch_seconds": 0.01, "generalization_gap": 0.0}
     return {**dices, **means, "learning_rate": 0.01, "epoch": 0, "epochs_trained": 1}
+
+
+def test_a_trial_that_is_finished_is_reported_and_not_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = play_search(tmp_path, monkeypatch)
+    first, again = (reports(TrialRun(search.work, 0, POINT)) for _ in range(2))
+    assert again == first
+    assert len(search.child.started) == 1
+
+
+def test_what_is_no_failure_of_a_training_is_raised_where_tune_sees_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ValueError("A mistake.")
+
+    search = play_search(tmp_path, monkeypatch)
+    monkeypatch.setattr(trial, "prepared_request", fails)
+    run = TrialRun(search.work, 0, POINT)
+    assert run.next_report(0.001) is None
+    run.start()
+    with pytest.raises(ValueError, match=r"A mistake\."):
+        run.next_report(30)
+
+
+def test_what_waits_is_sent_when_the_training_has_ended_and_goes_to_mlflow_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = play_search(tmp_path, monkeypatch)
+    sent: list[object] = []
+    monkeypatch.setattr(
+        trial, "send_what_waits", lambda *found, timeout_seconds: sent.append((*found, timeout_seconds))
+    )
+    monkeypatch.setattr(trial, "END_SECONDS", 0.01)
+    goes_on, destination = threading.Event(), Destination.of(search.settings)
+    ended, running = threading.Thread(), threading.Thread(target=goes_on.wait)
+    ended.start()
+    running.start()
+    for thread, where in ((ended, None), (None, destination), (running, destination), (ended, destination)):
+        assert sent == []
+        TrialRun(replace(search.work, destination=where), 1, POINT, _thread=thread).end()
+    goes_on.set()
+    running.join()
+    folder = search.config.trial(1, POINT).identity.fold_folder(search.settings.roots, "fold_0")
+    assert sent == [(search.settings, destination, [folder], 0.01)]
+
+
+def test_what_is_said_of_a_training_is_in_the_drivers_log(capsys: pytest.CaptureFixture[str]) -> None:
+    told = trial._Reporting(queue.Queue(), threading.Event())
+    told.say("It begins.")
+    told.warn("It is slow.")
+    told.poll()
+    assert capsys.readouterr().out == "It begins.\nIt is slow.\n"
 
 
 @pytest.mark.parametrize(("patience", "problem"), [(60.0, "No such loss."), (-1.0, "Another process trains it.")])
