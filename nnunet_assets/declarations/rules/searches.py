@@ -178,7 +178,7 @@ def _value_problems(
             sizes = config.trial(0, {name: value}).sizes
         except ConfigError as error:
             first = str(error).splitlines()[0].removeprefix("variant.").removeprefix(f"{name}: ")
-            sentence = first.rpartition("Value error, ")[2]
+            sentence = first.rpartition("Value error, ")[2].removeprefix(f"{value!r}: ")
             yield declared.problem((*SPACE, name), f"no trial can have {value!r}: {sentence}")
             return
         if sizes and (problem := sizes.problem_with(of.configuration, plan)):

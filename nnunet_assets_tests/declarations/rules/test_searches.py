@@ -64,7 +64,7 @@ def test_a_search_is_read_with_its_space(tmp_path: Path) -> None:
         ("{initial_lr: {log: [0.001, 0.1], uniform: [0.0, 1.0]}}", "here are log and uniform."),
         ("{initial_lr: {loguniform: [0.001, 0.1]}}", "loguniform: is not a field here."),
         ("{initial_lr: [0.001, 0.1]}", "initial_lr: is a list. What is to be chosen from is a `choice`"),
-        ("{initial_lr: {log: [0.001, 100.0]}}", "initial_lr: no trial can have 100.0:"),
+        ("{initial_lr: {log: [0.001, 100.0]}}", "initial_lr: no trial can have 100.0: Input should be less"),
         ("{optimizer_name: {choice: [SGD, Adam]}}", "optimizer_name: no trial can have 'Adam':"),
         ("{learning_rate: {uniform: [0.1, 0.2]}}", "learning_rate: nnUNetTrainerTunable has no such setting."),
         ("{num_epochs: {int: [3, 9]}}", "num_epochs: is not for a space: every trial has the whole schedule"),
