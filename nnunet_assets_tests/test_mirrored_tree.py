@@ -1,6 +1,7 @@
 """Tests lie where what they test lies."""
 
 import ast
+import re
 from pathlib import Path
 
 import nnunet_assets
@@ -31,3 +32,9 @@ def test_what_does_something_in_core_and_in_the_use_cases_has_tests_of_its_own()
         if does and not tests.is_file():
             without.append(str(module.relative_to(PACKAGE)))
     assert without == []
+
+
+def test_what_lies_among_the_faults_says_so_since_nothing_else_runs_it() -> None:
+    says_so = re.compile(r"^pytestmark = [^\n\[]*(\[[^\]]*)?mark\.faults", re.MULTILINE)
+    files = (TESTS / "faults").rglob("test_*.py")
+    assert [file.name for file in files if not says_so.search(file.read_text())] == []
