@@ -19,6 +19,7 @@ from nnunet_assets.resources.mlflow import (
 )
 from nnunet_assets.resources.project_folder import ProjectResource
 from nnunet_assets.settings import Settings
+from nnunet_assets.tracking.store import sqlite_store
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.started_at_once import WITH_STORES, run_at_once
@@ -294,6 +295,19 @@ def test_a_sensor_learns_it_without_making_another_librarys_resource() -> None:
     assert destination_in(None, settings) == Destination.of(settings)
 
 
+def test_a_first_use_makes_the_store_as_everybody_here_does(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = project / "data" / "mlflow.db"
+    database.unlink()
+    made: list[tuple[Path, bool]] = []
+    make = sqlite_store._make
+    monkeypatch.setattr(sqlite_store, "_make", lambda it: made.append((it, it.exists())) or make(it))
+    assert materialized(scored).success
+    # Nothing opened it before; `tracking.store.test_client` has several processes make it in one moment.
+    assert made == [(database, False)]
+    assert [run.info.status for run in runs(project)] == ["FINISHED"]
+
+
+@pytest.mark.faults
 def test_processes_that_use_it_first_all_at_once_all_get_their_run(project: Path) -> None:
     (project / "data" / "mlflow.db").unlink()
     run_at_once(N_AT_ONCE, FIRST_USE, imports=f"{WITH_STORES}\nimport dagster, dagster_mlflow")
