@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from nnunet_assets.cli.project.init import init_project
+from nnunet_assets.declarations.project import read_project
 from nnunet_assets.definitions import load_definitions, project_definitions
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.resources.mlflow import MlflowResource, destination_in
@@ -219,7 +220,14 @@ def test_broken_declarations_are_named_with_file_and_line_all_at_once(validated:
     assert "experiments/torn/defs.yaml:" in printed
 
 
-def test_dg_checks_and_lists_a_new_project(project: Path) -> None:
-    _, listed = run_dg(project, ["check", "defs"], ["list", "defs", "--json"], environment=environment_of(project))
+def test_dg_scaffolds_an_experiment_and_checks_and_lists_the_project(project: Path) -> None:
+    """Dagster's own commands, in a process of their own as a user runs them."""
+    options = ["--dataset", "Dataset900_Phantom", "--configuration", "2d"]
+    scaffold = ["scaffold", "defs", "nnunet_assets.components.CrossValidationExperiment", "second", *options]
+    looks = (["check", "yaml"], ["check", "defs"], ["list", "defs", "--json"])
+    _, checked, _, listed = run_dg(project, scaffold, *looks, environment=environment_of(project))
 
+    assert "All component YAML validated successfully." in checked
+    assert len(read_project(project).experiments) == 2
     assert "Dataset900_Phantom/short/nnUNetTrainer__nnUNetPlans__3d_fullres/fold_model" in listed
+    assert "Dataset900_Phantom/nnUNetTrainer__nnUNetPlans__2d/fold_model" in listed

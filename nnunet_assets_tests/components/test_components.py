@@ -17,7 +17,6 @@ from nnunet_assets.components.scaffold import DatasetParams, DatasetScaffolder, 
 from nnunet_assets.declarations.config import DatasetConfig, ExperimentConfig
 from nnunet_assets.declarations.project import Project, read_project
 from nnunet_assets.errors import ConfigError
-from nnunet_assets_tests.dg_commands import run_dg
 from nnunet_assets_tests.project_builders import DATASET, EXPERIMENT, documents, write_project
 
 Built = list[tuple[Project, DatasetConfig | ExperimentConfig]]
@@ -187,17 +186,3 @@ class TestScaffolding:
 
         with pytest.raises(ConfigError, match=r"is declared in YAML. Leave out `--format python`"):
             DatasetScaffolder().scaffold(self.request(params, tmp_path, "python"))
-
-
-def test_dg_scaffolds_an_experiment_that_dg_checks(tmp_path: Path) -> None:
-    """Dagster's own commands, in a process of their own as a user runs them."""
-    from nnunet_assets.cli.project.init import init_project
-
-    root = init_project(tmp_path / "project")
-
-    options = ["--dataset", "Dataset900_Phantom", "--configuration", "2d"]
-    scaffold = ["scaffold", "defs", "nnunet_assets.components.CrossValidationExperiment", "second", *options]
-    _, checked = run_dg(root, scaffold, ["check", "yaml"])
-
-    assert "All component YAML validated successfully." in checked
-    assert len(read_project(root).experiments) == 2
