@@ -28,6 +28,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from py_compile import PycInvalidationMode
@@ -245,11 +246,17 @@ def is_another_program(mutant: Mutant) -> bool:
     """Says whether it is Python still, and not the same program in other words (1e38 is 1e38 + 1)."""
     text = (ROOT / mutant.module).read_text()
     try:
-        return ast.dump(ast.parse(changed(text, mutant))) != ast.dump(ast.parse(text))
+        return _program(changed(text, mutant)) != _program(text)
     except SyntaxError:
         return False
 
 
+@cache
+def _program(text: str) -> str:
+    return ast.dump(ast.parse(text))
+
+
+@cache
 def changed(text: str, mutant: Mutant) -> str:
     operator = cosmic_ray.plugins.get_operator(mutant.operator)()
     found: str | None = mutate_code(text, operator, mutant.occurrence)

@@ -11,12 +11,14 @@ import pytest
 from nnunet_assets.core.files.layout import CONFIGURATION_PATTERN, Experiment
 from nnunet_assets.core.progress import SILENT
 from nnunet_assets.errors import ConfigError, FoldError
+from nnunet_assets.nnunet.ensembles import ensembling
 from nnunet_assets.settings import Settings
 from nnunet_assets.workflows.model import ensemble
 from nnunet_assets.workflows.model.ensemble import (
     MadeEnsemble,
     ensemble_name,
     make_ensemble,
+    make_ensembles,
     make_named_ensemble,
     shared_folds,
 )
@@ -150,6 +152,40 @@ def test_a_made_one_says_where_it_lies_and_what_was_made() -> None:
         "cases_predicted": 7,
         "folds": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "folds", "keeps"),
+    [
+        ({}, ("fold_0",), False),
+        ({"folds": [], "keeps_probabilities": True, "device": "cpu", "environment": {}}, (), True),
+    ],
+)
+def test_it_is_made_of_the_folds_that_all_have_and_keeps_nothing_unless_it_is_said_otherwise(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, options: Any, folds: Any, keeps: bool
+) -> None:
+    asked: list[object] = []
+
+    def make(roots: object, dataset: object, wanted: object, used: object, **rest: object) -> Any:
+        asked.extend((roots, dataset, wanted, used, rest))
+        return SimpleNamespace(made={"both": ("fold_0",)}, n_predicted=7)
+
+    monkeypatch.setattr(ensembling, "make_ensembles", make)
+    monkeypatch.setattr(ensemble, "make_summary", lambda *found, **_: found)
+    for one in (PLAIN, FULLRES):
+        write_fold(settings.roots, one, "fold_0", {"a": HIGHER})
+    found = make_ensembles(settings, DATASET, {"both": (PLAIN, FULLRES), "again": (FULLRES, PLAIN)}, SILENT, **options)
+    wanted = [
+        ensembling.Wanted("both", (PLAIN, FULLRES), keeps),
+        ensembling.Wanted("again", (PLAIN, FULLRES), keeps),
+    ]
+    environment = options.get("environment", settings.child_environment())
+    rest = {"device": options.get("device", "auto"), "environment": environment, "progress": SILENT}
+    assert asked == [settings.roots, DATASET, wanted, folds, rest]
+    assert [(one.made_folds, one.n_predicted, one.folds) for one in found.values()] == [
+        (("fold_0",), 7, folds),
+        ((), 7, folds),
+    ]
 
 
 ENSEMBLE = (
