@@ -1,6 +1,7 @@
 """What of the folds waits to be sent, in which order it is sent, and what a report says of it."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +238,54 @@ class TestWhatIsMadeAnewBefore:
         (folder / ".nnunet_assets" / "COMMIT").unlink()
         sync(settings, destination)
         assert made == []
+
+
+class TestRunsOfScripts:
+    """On the spool of a project: `ended_`, or still open, and what MLflow has of each."""
+
+    @pytest.fixture
+    def removed(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        removed: list[str] = []
+        monkeypatch.setattr(module, "tracked_folders", lambda _settings: [])
+        monkeypatch.setattr(module, "end_killed", lambda _folder: None)
+        monkeypatch.setattr(module, "remove_sent", lambda folder, _destination: removed.append(folder.name))
+        monkeypatch.setattr(FoldRun, "load", self.run_of)
+        monkeypatch.setattr(module, "own_destination", lambda folder, to: replace(to, tracking_uri=folder.parent.name))
+        return removed
+
+    @staticmethod
+    def run_of(folder: Path) -> FoldRun | None:
+        ending = Ending("FINISHED", 5, []) if "ended" in folder.name else None
+        return None if folder.name == "gone" else FoldRun("", "d", "run", {}, ending=ending)
+
+    def test_are_sent_to_their_own_servers_and_removed_when_all_is_there_and_they_have_ended(
+        self, settings: Settings, destination: Destination, removed: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        names = ("up/done_ended", "down/ended_1", "down/ended_2", "up/ended", "up/open", "up/gone", "up/slow_ended")
+        asked: list[str] = []
+        sent: list[tuple[str, str, float]] = []
+
+        def probe(there: Destination) -> None:
+            asked.append(there.tracking_uri)
+            if there.tracking_uri == "down":
+                raise TrackingError("No answer.")
+
+        def send_waiting(there: Destination, folder: Path, *, timeout_seconds: float) -> TrackingReport:
+            sent.append((there.tracking_uri, folder.name, timeout_seconds))
+            return WAITING if "slow" in folder.name else SENT
+
+        monkeypatch.setattr(module, "own_run_folders", lambda _data: [Path(name) for name in names])
+        monkeypatch.setattr(module, "probe", probe)
+        monkeypatch.setattr(module, "send_waiting", send_waiting)
+        monkeypatch.setattr(module, "known_report", lambda _to, folder: SENT if "done" in folder.name else WAITING)
+        report = sync(settings, destination)
+        assert asked == ["down", "up"]
+        assert [one[:2] for one in sent] == [("up", name) for name in ("ended", "open", "gone", "slow_ended")]
+        assert all(299 < seconds <= 300 for _, _, seconds in sent)
+        assert removed == ["done_ended", "ended"]
+        assert list(report.folds) == [Path(name) for name in names]
+        assert [one.is_done for one in report.folds.values()] == [True, False, False, True, True, True, False]
+        assert [one.problem for one in report.folds.values()][1:3] == ["No answer."] * 2
+        sent.clear()
+        sync(settings, destination, timeout_seconds=-1.0)
+        assert {seconds for _, _, seconds in sent} == {0.0}
