@@ -44,3 +44,28 @@ def test_what_registers_nothing_is_refused(project: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(registered_value, "list_versions", lambda _destination, _name: [])
     with pytest.raises(TrackingError, match=r"No version of 'Brain' was registered for .*2d\. Materialize it first\."):
         newest_version(project, KEY, nowhere)
+
+
+def test_of_a_dataset_it_is_the_newest_of_what_was_chosen_whatever_its_members(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    found = [version(3, OTHER_NAME), version(2, NAME)]
+    monkeypatch.setattr(registered_value, "list_versions", lambda *given: asked.append(given) or found)
+    write_project(tmp_path, {"defs.yaml": documents(f"{DATASET}  register: Choice\n", PLAIN)})
+    nowhere: Any = "nowhere"
+    assert newest_version(tmp_path, ("Dataset004_Hippocampus", "registered_model"), nowhere).version == 3
+    assert asked == [("nowhere", "Choice")]
+
+
+def test_of_an_ensemble_it_is_the_newest_of_its_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [version(3, NAME), version(2, f"{OTHER_NAME},{NAME}"), version(1, f"{NAME},{OTHER_NAME}")]
+    monkeypatch.setattr(registered_value, "list_versions", lambda _destination, name: found if name == "Pair" else [])
+    ensemble = (
+        "type: nnunet_assets.components.Ensemble\n"
+        "attributes: {dataset: Dataset004_Hippocampus, name: both, members: [2d, 3d_fullres], register: Pair}\n"
+    )
+    write_project(tmp_path, {"defs.yaml": documents(DATASET, EXPERIMENT, OTHER, ensemble)})
+    nowhere: Any = None
+    key = ("Dataset004_Hippocampus", "ensembles", "both", "registered_model")
+    assert newest_version(tmp_path, key, nowhere).version == 2
