@@ -25,7 +25,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *(f"workflows/fold/test_{name}.py" for name in ("tracked_trainer", "dry_run")),
         *(f"core/dataset/test_{name}.py" for name in ("dataset_json", "configurations", "plan_sizes", "region_rules")),
         *("core/evaluation/test_metrics_of_monai.py", "core/model/test_largest_component.py"),
-        *("core/summary/test_cv_summary_contract.py", "fakes/test_fold_child.py"),
+        *("core/summary/test_scored_summary_contract.py", "fakes/test_fold_child.py"),
         "assets",
     ),
     # They share an MLflow server, which takes 4 s to start.

@@ -1,3 +1,4 @@
+import re
 from itertools import permutations
 from typing import Any
 
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from nnunet_assets.core.dataset.dataset_json import check_description
 from nnunet_assets.core.dataset.findings import findings_text
-from nnunet_assets.core.dataset.region_rules import Regions, misread_values, right_order
+from nnunet_assets.core.dataset.region_rules import Regions, check_class_order, misread_values, right_order
 from nnunet_assets_tests.raw_builders import tiny_json
 
 NESTED = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enh": 3}
@@ -119,3 +120,23 @@ def test_an_order_takes_the_least_value_that_will_do() -> None:
     assert right_order({"a": frozenset({1, 2}), "b": frozenset({4, 3})}) == [1, 3]
     assert right_order({"a": frozenset({1, 2}), "b": frozenset({1, 2, 3})}) is None
     assert right_order({"none": frozenset(), "a": frozenset({1})}) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        (None, "regions_class_order is None. It must list, for whole, core in this order"),
+        ((1, 2), r"regions_class_order is \(1, 2\)\. It must list"),
+        ([1], r"regions_class_order is \[1\]; it needs 2 numbers, one for each of whole, core, out of 1, 2\."),
+        ([1, 2, 2], "it needs 2 numbers"),
+        ([1, 3], "it needs 2 numbers"),
+        ([1, 2.0], "it needs 2 numbers"),
+        ([True, 2], "it needs 2 numbers"),
+        ([2, 1], r"for whole, core in this order\. So painted, a perfect prediction is scored as wrong"),
+    ],
+)
+def test_an_order_that_paints_no_perfect_prediction_is_said_once(order: object, said: str) -> None:
+    regions: Regions = {"whole": frozenset({1, 2}), "core": frozenset({2})}
+    (sentence,) = check_class_order(regions, order)
+    assert re.search(said, sentence), sentence
+    assert list(check_class_order(regions, [1, 2])) == []

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from nnunet_assets.core.evaluation.evaluation import Evaluation, Problem, score_difference
+from nnunet_assets.core.evaluation.evaluation import Evaluation, Problem, score_difference, table_row
 from nnunet_assets.core.evaluation.label_totals import METRIC_COLUMNS, LabelTotals, counted_estimate
 from nnunet_assets.core.evaluation.metric_policy import LabelRule, MetricPolicy
 from nnunet_assets.core.statistics.scoring import WHERE_BOTH
 from nnunet_assets.core.validation.case_results import LabelScore
+from nnunet_assets.errors import EvaluationError
 from nnunet_assets.reports.tables.evaluation_tables import notes, short_records, to_csv
 
 POLICY = MetricPolicy({"organ": LabelRule((1,))}, (0, 1))
@@ -133,3 +134,21 @@ def test_the_headline_names_three_labels_and_where_a_distance_is_of_fewer_cases(
     found = replace(whole, labels=labels, problems=(Problem("One."),))
     assert found.headline() == "1 of 1 cases, a Dice 1.000, b Dice 1.000, c Dice 1.000; 1 problem"
     assert replace(whole, labels=None).headline() == "1 of 1 cases"
+
+
+def test_a_row_of_the_table_has_the_tolerance_of_its_label() -> None:
+    policy = MetricPolicy({"organ": LabelRule((1,), nsd_tolerance_mm=3.0)}, (0, 1))
+    assert table_row("fold_0", "a", "organ", {"dice": 0.5}, policy) == {
+        "fold": "fold_0",
+        "case": "a",
+        "label": "organ",
+        "dice": 0.5,
+        "nsd_tolerance_mm": 3.0,
+    }
+
+
+def test_an_evaluation_of_no_case_is_refused_with_its_problems() -> None:
+    evaluation(metrics(dice=0.9)).refuse_empty()
+    nothing = replace(evaluation(problems=(Problem("One."),)), n_expected=3)
+    with pytest.raises(EvaluationError, match=r"None of the 3 cases of the model could be evaluated:\nOne\."):
+        nothing.refuse_empty()

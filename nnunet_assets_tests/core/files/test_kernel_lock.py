@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from filelock import Timeout
 
-from nnunet_assets.core.files.kernel_lock import flock, held_alone, kernel_lock
+from nnunet_assets.core.files.kernel_lock import flock, held_alone, is_owned, kernel_lock, owner_lock
 from nnunet_assets.errors import EvaluationError, LockingError
 
 SENTENCE = r"file system of .*lock cannot lock files .*Put the folder on a local disk"
@@ -60,3 +60,25 @@ def test_what_one_holds_alone_is_refused_to_the_next_and_free_afterwards(tmp_pat
         pass
     with held_alone(path, EvaluationError("still held")):
         pass
+
+
+def test_what_is_owned_is_known_to_others_as_long_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    assert not is_owned(path)
+    assert not path.exists()
+    lock = owner_lock(path)
+    assert (lock.timeout, owner_lock(path) is lock) == (1.0, True)
+    with lock, owner_lock(path):
+        assert not is_owned(path)  # by another process
+    with path.open() as file:
+        flock(file, fcntl.LOCK_EX)
+        assert is_owned(path)
+    assert not is_owned(path)
+    with lock:
+        pass  # whoever looked has it no more
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_where_nobody_can_lock_nobody_is_known_to_own(tmp_path: Path) -> None:
+    (tmp_path / "a.lock").touch()
+    assert not is_owned(tmp_path / "a.lock")

@@ -12,6 +12,7 @@ from nnunet_assets.core.summary.cv_groups import (
     closest,
     fold_order,
     group_name,
+    meant_group,
     no_experiment,
 )
 from nnunet_assets.errors import SummaryError
@@ -84,3 +85,22 @@ def test_an_unknown_name_says_what_is_close_else_what_there_is() -> None:
     many = [f"Dataset{k}" for k in range(5)]
     assert closest("Dataset", many).startswith("Did you mean Dataset4 or Dataset3 or Dataset2? There are:")
     assert closest("abcdef", ["abc123", "ab1234"]) == "Did you mean abc123? There are: ab1234, abc123."
+
+
+@pytest.mark.parametrize(
+    ("wanted", "meant"),
+    [
+        ("ResEncUNetM 2d", "D/T__ResEncUNetMPlans__2d"),
+        ("2d", None),
+        ("ResEnc…2d", "D/T__ResEncUNetMPlans__2d"),
+        ("3d_fullres", "D/T__nnUNetPlans__3d_fullres"),
+        ("4d", None),
+        ("", None),
+        ("…", None),
+    ],
+)
+def test_a_group_is_meant_by_words_that_no_other_holds(wanted: str, meant: str | None) -> None:
+    names = ["D/T__nnUNetPlans__2d", "D/T__ResEncUNetMPlans__2d", "D/T__nnUNetPlans__3d_fullres"]
+    assert meant_group(wanted, names) == meant
+    assert meant_group(wanted, names[::-1]) == meant
+    assert meant_group("", names[:1]) is None

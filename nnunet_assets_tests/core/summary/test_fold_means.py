@@ -85,3 +85,37 @@ def test_the_tables_of_a_hold_out_say_nothing_over_folds() -> None:
     assert "Over folds" not in to_latex(alone)
     assert "Over folds: mean" in to_latex(two)
     assert to_short_records(two)[0]["folds"] == "2 of 2"
+
+
+def test_rows_and_values_are_by_measure_label_and_fold_and_none_by_case() -> None:
+    summary = summarize_means(
+        EXPERIMENT, "x", ["fold_0", "fold_1"], [means("fold_0", 0.5), means("fold_1", None)], "No."
+    )
+    assert [(measure, name, estimate.mean) for measure, name, estimate in summary.estimates()] == [
+        ("dice", "a", 0.5),
+        ("dice", None, 0.5),
+    ]
+    by_fold = {"fold_0": 0.5, "fold_1": None}
+    assert summary.fold_means() == {"dice": {None: by_fold, "a": by_fold}}
+    assert (len(summary.to_dataframe()), len(summary.to_dataframe("fold"))) == (2, 2)
+    with pytest.raises(SummaryError, match=r"There are no rows by case of x\. No\."):
+        summary.to_dataframe("case")
+    content = summary.to_json()
+    assert content["over_folds"]["dice"]["labels"]["a"]["mean"] == content["over_folds"]["dice"]["foreground"]["mean"]
+    assert [one["fold"] for one in content["folds"]] == content["completed_folds"] == ["fold_0", "fold_1"]
+    assert (content["experiment"]["dataset"], content["is_complete"], content["missing_folds"]) == (
+        EXPERIMENT.dataset,
+        True,
+        [],
+    )
+    assert summarize_means(None, "x", ["fold_0"], [means("fold_0", 0.5)], "").to_json()["experiment"] is None
+
+
+def test_labels_of_runs_of_nnunet_tracker_are_numbered() -> None:
+    labels = {"label 1": 0.25, "label 2": 0.75}
+    known = [FoldMeans(f"fold_{k}", "run", None, {"dice": Means(0.5, labels)}) for k in range(2)]
+    found = summarize_means(None, "x", ["fold_0", "fold_1"], known, "")
+    assert found.is_foreign
+    assert not summarize_means(None, "x", ["fold_0"], [means("fold_0", 0.5)], "").is_foreign
+    metrics = found.compute_aggregate_metrics()
+    assert (metrics["cv_mean_dice_label_1"], metrics["cv_mean_dice_label_2"]) == (0.25, 0.75)

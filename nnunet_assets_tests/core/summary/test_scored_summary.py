@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnunet_assets.core.statistics.estimate import Estimate
+from nnunet_assets.core.statistics.estimate import Bootstrap, Estimate, Interval
+from nnunet_assets.core.summary.label_summary import LabelSummary
 from nnunet_assets.core.summary.scored_summary import ScoredSummary, summarize
 from nnunet_assets.errors import SummaryError
 from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, Dices, build_fold_result
@@ -344,3 +345,55 @@ def test_means_lie_between_the_scores_and_every_count_adds_up(folds: Any) -> Non
         for estimate in (label.dice.pooled, label.dice.over_folds):
             assert estimate.mean is None or min(defined) - 1e-12 <= estimate.mean <= max(defined) + 1e-12
     assert ScoredSummary.from_json(json.loads(json.dumps(summary.to_json(), allow_nan=False))) == summary
+
+
+def test_its_estimates_over_folds_are_called_as_nnunet_tracker_calls_them() -> None:
+    found = hand_worked().compute_aggregate_metrics()
+    assert {name: value for name, value in found.items() if "dice" in name} == {
+        "cv_mean_fg_dice": pytest.approx(0.45),
+        "cv_std_fg_dice": pytest.approx(sqrt(0.045)),
+        "cv_mean_dice_class_A": pytest.approx(0.5),
+        "cv_std_dice_class_A": pytest.approx(sqrt(0.08)),
+        "cv_mean_dice_class_B": pytest.approx(0.5),
+    }
+    assert {name.replace("iou", "dice") for name in found if "iou" in name} == {
+        name for name in found if "dice" in name
+    }
+
+
+def test_means_by_fold_are_by_metric_and_label_the_foreground_first() -> None:
+    found = hand_worked().fold_means()
+    assert list(found) == ["dice", "iou"]
+    assert list(found["dice"]) == [None, "A", "B"]
+    expected = [(0.6, 0.3), (0.7, 0.3), (0.5, None)]
+    assert [tuple(one.values()) for one in found["dice"].values()] == [pytest.approx(one) for one in expected]
+
+
+def test_it_is_a_table_by_label_by_fold_or_by_case() -> None:
+    frames = {by: hand_worked().to_dataframe(by) for by in ("label", "fold", "case")}
+    # Two metrics of two labels and the foreground, two folds, four cases with two labels each.
+    assert {by: len(frame) for by, frame in frames.items()} == {"label": 6, "fold": 2, "case": 8}
+    assert len(hand_worked().to_dataframe()) == 6
+
+
+def test_intervals_are_read_back_as_they_were_drawn() -> None:
+    ends = {"A": (0.5, 0.7), "B": (0.4, 0.6)}
+
+    def drawn(label: LabelSummary, low: float, high: float) -> LabelSummary:
+        dice, iou = (
+            replace(metric, pooled=replace(metric.pooled, interval=Interval(low + shift, high + shift)))
+            for metric, shift in ((label.dice, 0.0), (label.iou, 0.01))
+        )
+        return LabelSummary(dice, iou)
+
+    bare = hand_worked()
+    labels = {name: drawn(bare.labels[name], *ends[name]) for name in ends}
+    summary = replace(
+        bare,
+        labels=labels,
+        foreground=drawn(bare.foreground, 0.1, 0.2),
+        bootstrap=Bootstrap("case", 4, 9, 1, method="bayesian"),
+    )
+    read = ScoredSummary.from_json(json.loads(json.dumps(summary.to_json())))
+    assert read == summary
+    assert read.foreground.iou.pooled.interval == Interval(0.1 + 0.01, 0.2 + 0.01)

@@ -1,13 +1,15 @@
 """Where an imported dataset comes from: patterns, a table, or the folder's own dataset.json."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nnunet_assets.core.progress import SILENT
 from nnunet_assets.errors import ConfigError
+from nnunet_assets.nnunet.importing.planned_import import Estimate
 from nnunet_assets.settings import Settings
-from nnunet_assets.workflows.dataset.import_dataset import Source, import_dataset
+from nnunet_assets.workflows.dataset.import_dataset import Source, import_dataset, import_dry_run
 from nnunet_assets_tests.raw_builders import write_decathlon, write_tiny_dataset
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 
@@ -50,3 +52,18 @@ def test_labels_alone_name_no_cases() -> None:
     assert not source.is_named
     with pytest.raises(ConfigError, match="--images needs --labels"):
         source.cases()
+
+
+def test_a_dry_run_writes_nothing_and_says_what_would_be_there(tmp_path: Path) -> None:
+    source = Source(write_decathlon(tmp_path / "Task04_Tiny"))
+    settings = Settings.from_environment(tmp_path, {})
+    planned = import_dry_run(settings, source, SILENT, dataset_id=7)
+    assert not (settings.roots.raw / "Dataset007_Tiny").exists()
+    first, *_, time, disk, last = planned.in_words()
+    assert first.startswith("Dataset007_Tiny: 3 training and 1 test cases would be in ")
+    assert (time[:12], disk[:12], last) == ("Time: about ", "Disk: about ", "This was a dry run: nothing was written.")
+    known = replace(planned, estimate=Estimate(seconds=61, n_bytes=1536, free_bytes=2**30)).in_words()
+    assert known[-3].startswith("Time: about 1 min 1 s by what some of the files")
+    assert known[-2] == "Disk: about 1.5 KiB; 1.0 GiB are free there"
+    imported = import_dataset(settings, source, SILENT, dataset_id=7)
+    assert (imported.name, imported.n_training, imported.n_test) == ("Dataset007_Tiny", 3, 1)

@@ -1,6 +1,7 @@
 """Summaries as a record tells them; the records of MLflow and Dagster have tests of their own."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -218,3 +219,13 @@ class TestAGroupThatIsAskedFor:
         names = {group.name for group in record.experiments()[EXPERIMENT.dataset]}
         assert len(names) == 3
         assert {found.group.name, *found.others} == names
+
+
+def test_which_group_was_taken_is_said_where_there_was_a_choice(settings: Settings) -> None:
+    whole = found(settings)
+    assert whole.choice == ""
+    said = replace(whole, others=("other",)).choice
+    assert (
+        said
+        == f"Taken: {whole.group.name}, the group with the newest finished fold. --cv-group chooses another: other."
+    )
