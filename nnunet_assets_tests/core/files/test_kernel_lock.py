@@ -82,3 +82,12 @@ def test_what_is_owned_is_known_to_others_as_long_as_it_is(tmp_path: Path) -> No
 def test_where_nobody_can_lock_nobody_is_known_to_own(tmp_path: Path) -> None:
     (tmp_path / "a.lock").touch()
     assert not is_owned(tmp_path / "a.lock")
+
+
+def test_of_a_disk_that_fails_nobody_is_known_to_own_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    (tmp_path / "a.lock").touch()
+    monkeypatch.setattr(fcntl, "flock", fails)
+    assert not is_owned(tmp_path / "a.lock")

@@ -83,3 +83,9 @@ def test_a_scratch_folder_lies_beside_and_goes_whatever_happens(tmp_path: Path) 
     with scratch_folder(tmp_path / "below/model.zip"):
         pass
     assert names(tmp_path / "below") == []
+
+
+def test_a_scratch_folder_that_is_gone_already_is_no_error(tmp_path: Path) -> None:
+    with scratch_folder(tmp_path / "near") as folder:
+        folder.rmdir()
+    assert list(tmp_path.iterdir()) == []

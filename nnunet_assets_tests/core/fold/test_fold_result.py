@@ -9,6 +9,7 @@ import pytest
 
 from nnunet_assets.core.fold.commit import FinishedFold, commit_fold
 from nnunet_assets.core.fold.fold_result import ScoredFold, fold_result, read_fold_result
+from nnunet_assets.core.training.training_end import TrainingEnd
 from nnunet_assets.core.validation.case_results import LabelScore
 from nnunet_assets.errors import SummaryError
 from nnunet_assets_tests.builders import (
@@ -106,3 +107,10 @@ def test_what_a_fold_was_trained_with_does_not_make_another_result() -> None:
     assert replace(result, settings={"initial_lr": 0.1}, is_adopted=True) == result
     assert not result.is_adopted
     assert result.provenance.settings == {}
+
+
+def test_how_it_was_trained_and_adopted_makes_no_other_result() -> None:
+    one = build_fold_result("fold_0", {"a": {"organ": 0.9}})
+    for changes in ({"settings": {"seed": 1}}, {"is_adopted": True}, {"training": TrainingEnd("other")}):
+        assert replace(one, **changes) == one
+    assert replace(one, n_epochs=one.n_epochs + 1) != one

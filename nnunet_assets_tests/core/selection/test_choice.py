@@ -208,3 +208,9 @@ def plain_reach(scores: Any, best: Any, patients: Any, weights: Any) -> float:
         return float("inf")
     variance = sum(times * (moved(scores, one) - moved(best, one)) ** 2 for one, times in weights.items() if times)
     return float(stdtrit(n - 1, 0.975) * (variance * n / (n - 1)) ** 0.5)
+
+
+def test_means_that_differ_in_their_twelfth_digit_are_different_and_in_their_thirteenth_are_not() -> None:
+    for less, best in ((3e-12, 1), (3e-13, 0)):
+        found = units([[0.5 - less, 0.5 - less], [0.5, 0.5]]).differences(np.ones((1, 2)))
+        assert found.best.tolist() == [best]

@@ -4,7 +4,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnunet_assets.core.splits.balanced_folds import deal
+from nnunet_assets.core.splits import balanced_folds
+from nnunet_assets.core.splits.balanced_folds import Features, deal
 
 NAMES = st.lists(st.text("abcXYZ019_-", min_size=1, max_size=6), min_size=2, max_size=40, unique=True)
 VOLUMES = st.one_of(st.just(0.0), st.floats(0.001, 1e4))
@@ -115,3 +116,11 @@ def test_the_same_cases_are_dealt_alike_by_every_version() -> None:
     ):
         folds = deal(cases, 3, 7, groups=groups, label_volumes_ml=label_volumes_ml)
         assert "".join(str(folds[case]) for case in cases) == expected
+
+
+def test_a_trait_counts_the_more_the_rarer_it_is() -> None:
+    # The first fold holds 8 of 10 organs, the second 1 of 2 lesions, both four cases: a case with both goes to the
+    # first, as (2 * 8 + 1) / 10² + 1 / 2² is less than 1 / 10² + (2 * 1 + 1) / 2².
+    held: list[Features] = [Counter(cases=4, organ=8), Counter(cases=4, lesion=1)]
+    unit, total = Counter(cases=1, organ=1, lesion=1), Counter(cases=20, organ=10, lesion=2)
+    assert balanced_folds._best_fold(unit, held, total, n_left=5) == 0

@@ -116,3 +116,13 @@ class TestOneOfMeansAlone:
         whole = self.summary(FoldMeans("fold_0", "run", None, {"dice": Means(0.5, {"label 1": 0.25})}))
         assert whole.fold_results[0].dice_per_class == {}
         assert not whole.is_pseudo
+
+
+def test_what_is_read_equals_what_was_built_by_hand_of_the_same_numbers() -> None:
+    scored = build_fold_result("fold_0", {"a": {"organ": 0.9}})
+    fold = FoldResult.of(scored)
+    assert replace(fold, scores=None) == fold
+    summary = CVSummary.of(summarize(EXPERIMENT, ["fold_0"], [scored]))
+    assert replace(summary, scores=None) == summary
+    assert replace(summary, cv_group="another") != summary
+    assert "scores" not in repr(summary) + repr(fold)

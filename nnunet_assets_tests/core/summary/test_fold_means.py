@@ -1,5 +1,7 @@
 """Summaries of fold means: the numbers of a summary of cases, and no mixture of measures."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from nnunet_assets.core.fold.commit import BEST_CHECKPOINT, FINAL_CHECKPOINT
 from nnunet_assets.core.summary.fold_means import FoldMeans, Means, summarize_means
 from nnunet_assets.core.summary.scored_summary import summarize
+from nnunet_assets.core.training.training_end import TrainingEnd
 from nnunet_assets.errors import SummaryError
 from nnunet_assets.reports.tables.fold_means_tables import to_latex, to_short_records
 from nnunet_assets_tests.builders import EXPERIMENT, INPUTS, build_fold_result
@@ -119,3 +122,9 @@ def test_labels_of_runs_of_nnunet_tracker_are_numbered() -> None:
     assert not summarize_means(None, "x", ["fold_0"], [means("fold_0", 0.5)], "").is_foreign
     metrics = found.compute_aggregate_metrics()
     assert (metrics["cv_mean_dice_label_1"], metrics["cv_mean_dice_label_2"]) == (0.25, 0.75)
+
+
+def test_where_its_curves_ended_makes_no_other_means_of_a_fold() -> None:
+    one = means("fold_0", 0.5)
+    assert replace(one, training=TrainingEnd("other")) == one
+    assert replace(one, is_adopted=True) != one

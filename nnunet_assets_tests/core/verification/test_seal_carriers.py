@@ -107,7 +107,7 @@ def test_a_picture_that_unpacks_to_gigabytes_is_read_in_parts() -> None:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("torn", [b"", b"GIF89a", png()[:-12], png()[:40]])
+@pytest.mark.parametrize("torn", [b"", b"GIF89a", png()[:-12], png()[:40], png()[:-19]])
 def test_what_is_no_picture_says_so(torn: bytes) -> None:
     with pytest.raises(NoCarrierError):
         picture_digest(torn)
