@@ -160,7 +160,7 @@ def test_the_next_stage_is_a_name_or_a_list_of_them(stages: Any, names: list[str
         (["2d"], "`configurations` is ['2d'], no names with plans"),
         ("2d", "`configurations` is '2d', no names with plans"),
         ({"2d": None}, "the configuration 2d is None. Restore the file."),
-        ({"2d": {}, "3d_fullres": [1]}, "the configuration 3d_fullres is [1]. Restore the file."),
+        ({"2d": {}, "3d_fullres": [1], "big": [2]}, "the configuration 3d_fullres is [1]. Restore the file."),
     ],
 )
 def test_plans_of_another_form_are_told(configurations: Any, sentence: str) -> None:

@@ -121,6 +121,7 @@ def test_the_same_cases_are_dealt_alike_by_every_version() -> None:
 def test_a_trait_counts_the_more_the_rarer_it_is() -> None:
     # The first fold holds 8 of 10 organs, the second 1 of 2 lesions, both four cases: a case with both goes to the
     # first, as (2 * 8 + 1) / 10² + 1 / 2² is less than 1 / 10² + (2 * 1 + 1) / 2².
-    held: list[Features] = [Counter(cases=4, organ=8), Counter(cases=4, lesion=1)]
-    unit, total = Counter(cases=1, organ=1, lesion=1), Counter(cases=20, organ=10, lesion=2)
+    held: list[Features] = [Counter({"cases": 4, "organ": 8}), Counter({"cases": 4, "lesion": 1})]
+    unit: Features = Counter({"cases": 1, "organ": 1, "lesion": 1})
+    total: Features = Counter({"cases": 20, "organ": 10, "lesion": 2})
     assert balanced_folds._best_fold(unit, held, total, n_left=5) == 0

@@ -234,3 +234,16 @@ def test_ensembles_that_lie_there_are_looked_at_where_they_are_wanted(
 
     monkeypatch.setattr(module, "wanted_ensembles", too_many)
     assert find_best_configuration(settings, declared, DATASET, with_postprocessing=False).notes[0] == "Too many."
+
+
+@pytest.mark.parametrize("with_postprocessing", [True, False])
+def test_steps_are_scored_where_they_are_to_be_tried(
+    tmp_path: Path, declared: Project, monkeypatch: pytest.MonkeyPatch, with_postprocessing: bool
+) -> None:
+    for config in (PLAIN, LONG):
+        summarized(tmp_path, config, 0.0)
+    scored: list[str] = []
+    monkeypatch.setattr(module, "scores_after_steps", lambda _settings, one, **_: scored.append(one.experiment.title))
+    options: dict[str, Any] = {} if with_postprocessing else {"with_postprocessing": False}
+    find_best_configuration(settings_of(tmp_path), declared, DATASET, **options)
+    assert scored == [one.identity.title for one in (PLAIN, LONG) if with_postprocessing]

@@ -14,6 +14,7 @@ from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.model.usable_model import Member
 from nnunet_assets.errors import NnunetAssetsError, PredictionError
 from nnunet_assets.nnunet.predictions import cases_run
+from nnunet_assets.processes.machine import disk_space
 from nnunet_assets.workflows.model.predict import predict_images
 from nnunet_assets_tests.evaluation_builders import HIGHER, REFERENCE, write_case
 from nnunet_assets_tests.predict_builders import PredictProject, write_predict_project
@@ -256,3 +257,27 @@ def test_a_picture_of_each_case_shows_where_its_mask_is(project: PredictProject)
     drawn[0].unlink()
     project.predict(previews=True)
     assert drawn[0].is_file()
+
+
+def test_a_twentieth_of_what_may_be_needed_must_be_free_and_files_of_the_first_member_lie_beside_the_masks(
+    project: PredictProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Path, int]] = []
+    found = project.model()
+    (own,) = found.usable.members
+    other = replace(own, folder=own.folder.parent / "other", folds=own.folds[:1])
+    other.folder.mkdir()
+    plan = project.plan(replace(found, usable=replace(found.usable, members=(own, other))), save_probabilities=True)
+
+    def lacking_room(there: Path, n_bytes: int, _what: str) -> str:
+        asked.append((there, n_bytes))
+        return "The disk is full."
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk_space, "lacking_room", lacking_room)
+        with pytest.raises(PredictionError, match=r"The disk is full\. Make room there, or name a folder on another"):
+            predict_images(plan, project.progress)
+    # Two cases of 480 voxels, of three labels of four bytes and a mask.
+    assert asked == [(project.output, round(2 * 480 * 12.05) // 20)]
+    predict_images(plan, project.progress)
+    assert (project.output / "dataset.json").read_bytes() == (own.folder / "dataset.json").read_bytes()

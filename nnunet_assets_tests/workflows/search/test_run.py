@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,11 +14,11 @@ from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.workflows.search import run as module
 from nnunet_assets.workflows.search.book import Book
-from nnunet_assets.workflows.search.run import run_search, search_named, trial_in_words
+from nnunet_assets.workflows.search.run import TrialLines, run_search, search_named, trial_in_words
 from nnunet_assets.workflows.search.status import search_status
 from nnunet_assets_tests.fakes.fold_child import Ends
 from nnunet_assets_tests.recorded_progress import RecordedProgress
-from nnunet_assets_tests.search_builders import project_with_search
+from nnunet_assets_tests.search_builders import begun_book, project_with_search
 from nnunet_assets_tests.workflows.search.played_search import PlayedSearch, drive_in_turn, play_search
 
 
@@ -175,3 +176,28 @@ def test_a_search_is_named_by_its_name_or_with_its_dataset(tmp_path: Path) -> No
 )
 def test_what_is_said_of_a_trial_is_where_it_stands(trial: Trial, curve: Curve, said: str) -> None:
     assert trial_in_words(trial, curve) == said
+
+
+def test_a_look_is_taken_once_a_second_or_when_it_is_asked_for_and_says_each_change_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, config, settings = project_with_search(tmp_path)  # 4 trials of 9 epochs
+    book = begun_book(config, settings, [0.1, 0.2], [0.3])
+    book.end(1, "stopped", 1)
+    clock, progress = [100.0], RecordedProgress()
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    lines = TrialLines(config, settings, progress)
+    lines.show_new()
+    # Two epochs, and nine of a trial that needs no more.
+    assert progress.steps == [("epochs trained or spared", 11, 36)]
+    assert progress.relayed == ["Trial 0 goes on after 2 epochs: initial_lr 0.01, optimizer_name SGD."]
+    book.end(0, "finished", 9)
+    clock[0] = 100.9
+    lines.show_new()
+    assert len(progress.steps) == 1
+    lines.show_new(at_once=True)
+    assert progress.steps[1:] == [("epochs trained or spared", 18, 36)]
+    clock[0] = 101.95
+    lines.show_new()
+    assert progress.relayed[1:] == ["Trial 0 is finished: pseudo Dice 0.2000 at its last epoch."]
+    assert len(progress.steps) == 3
