@@ -144,3 +144,8 @@ class ModelDescription:
     versions: Mapping[str, str]
     files: Mapping[str, str]
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def first(self) -> DescribedMember:
+        """The member whose dataset, images and folds stand for those of all that are averaged."""
+        return self.members[0]

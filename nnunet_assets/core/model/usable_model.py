@@ -48,3 +48,8 @@ class UsableModel:
     members: tuple[Member, ...]
     postprocessing: tuple[Step, ...]
     digest: str
+
+    @property
+    def first(self) -> Member:
+        """The member whose labels, images and folds stand for those of all."""
+        return self.members[0]

@@ -140,7 +140,7 @@ def plan_prediction(settings: Settings, model: NamedModel, asked: Asked, progres
         found.findings,
         found.folder,
         description,
-        model_folder=model.usable.members[0].folder,
+        model_folder=model.usable.first.folder,
         cache=FactCache(folder.facts) if folder.work.is_dir() else None,
         what="cases read",
         progress=progress,

@@ -76,7 +76,7 @@ def predict_images(plan: PlannedPrediction, progress: Progress) -> PredictedImag
 
 def _predict(plan: PlannedPrediction, progress: Progress) -> PredictedImages:
     folder, model, wanted, made_by = plan.folder, plan.model, plan.wanted, plan.made_by
-    first = model.usable.members[0]
+    first = model.usable.first
     _refuse_small_disk(plan)
     model_files = {name: first.folder / name for name in (DATASET_JSON, "plans.json")}
     folder.begin(made_by, wanted, model_files, overwrites=plan.asked.overwrite)

@@ -177,7 +177,7 @@ def _registration(
     from nnunet_assets.nnunet.images.synthetic_image import synthetic_files
 
     description = package.description
-    first = model.usable.members[0].folder
+    first = model.usable.first.folder
     images = description.images
     reader = reader_of_model(first, settings.trusted_code) or ""
     example = synthetic_files(reader, images.file_ending, len(images.channels), images.spacing_median)

@@ -104,7 +104,7 @@ def register_declared(
         run_id=run.known_id(),
         scores=_scores(settings, found.usable.postprocessing, summary, progress),
         verdicts=(
-            judge_cross_validation(found.folds, summary.completed_folds, found.usable.members[0].folds),
+            judge_cross_validation(found.folds, summary.completed_folds, found.usable.first.folds),
             judge_inputs(summary),
         ),
         cases=cases_by_turns(settings, summary),
@@ -132,7 +132,7 @@ def _trained(
         folds = project.folds_of(config)
         usable = usable_experiment(settings, identity, (FULL_FOLD,) if config.register_full_model else folds)
     summary = up_to_date_summary(settings.roots, identity, folds, progress)
-    is_full = FULL_FOLD in usable.members[0].folds
+    is_full = FULL_FOLD in usable.first.folds
     about = about_experiment(settings.roots, identity, folds, progress, is_full_model=is_full)
     return _Found(usable, folds, summary, about, config.device)
 

@@ -79,7 +79,7 @@ def try_round_trip(
     with scratch_folder(_work(settings) / "round_trip") as folder:
         try:
             progress.say(f"Predicting {len(cases)} cases with the folds, and with {address} in a bare process.")
-            ending = parse_dataset_json(model.members[0].folder / DATASET_JSON).file_ending
+            ending = parse_dataset_json(model.first.folder / DATASET_JSON).file_ending
             environment = settings.child_environment()
             with device_lease(device, environment, progress=progress, what="The round trip") as lease:
                 variables = {**worker_variables(environment, n_sharing=lease.n_sharing), **lease.variables}
@@ -174,7 +174,7 @@ def _unequal(own: Sequence[Path], other: Sequence[Path], model: UsableModel, tru
     from nnunet_assets.nnunet.images.image_reader import reader_of_model
     from nnunet_assets.nnunet.images.label_image import label_reader
 
-    folder = model.members[0].folder
+    folder = model.first.folder
     read = label_reader(str(reader_of_model(folder, trusted)), parse_dataset_json(folder / DATASET_JSON).file_ending)
     unequal = {}
     for number, (left, right) in enumerate(zip(own, other, strict=True)):

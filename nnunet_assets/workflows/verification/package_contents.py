@@ -99,7 +99,7 @@ def description_findings(walk: Walk, package: ModelPackage, known: Known) -> Ite
 
 
 def _images(walk: Walk, package: ModelPackage, n_cases: int | None) -> Iterator[Finding]:
-    first = package.description.members[0]
+    first = package.description.first
     folder = experiment_of(first).model_folder(walk.roots)
     try:
         # Packages of older versions do not say how the images lie.
@@ -125,7 +125,7 @@ def _of_summary(package: ModelPackage, scored: ScoredSummary | None, summary: Kn
         yield Finding("source", "postprocessing", "changed", sentence)
     if summary and summary.experiment:
         n = sum(member.weight > 0 for member in description.members)
-        title = model_title(summary.experiment, description.members[0].folds, n)
+        title = model_title(summary.experiment, description.first.folds, n)
         yield from difference_findings(
             "source", "its model.json", json_differences(description.title, title, where="title")
         )
@@ -181,7 +181,7 @@ def _as_chosen(package: ModelPackage, choice: KnownResult) -> list[CellDifferenc
     except OTHER_FORM:
         return None
     description = package.description
-    about = about_choice(best, description.members[0].folds)
+    about = about_choice(best, description.first.folds)
     selection = json_differences(description.selection, about.selection, where="selection", close=CLOSE)
     steps = [[list(step) for step in taken] for taken in (package.usable.postprocessing, best.chosen_candidate.steps)]
     return [
@@ -206,12 +206,12 @@ def _is_of(experiment: Experiment | None, package: ModelPackage) -> bool:
         return False
     if experiment.is_ensemble:
         return description.title.startswith(f"{experiment.title}, ")
-    return experiment == experiment_of(description.members[0])
+    return experiment == experiment_of(description.first)
 
 
 def _is_choice_of(one: KnownResult, package: ModelPackage) -> bool:
-    return one.kind == "best_configuration" and one.of == package.description.members[0].dataset
+    return one.kind == "best_configuration" and one.of == package.description.first.dataset
 
 
 def _is_full(package: ModelPackage) -> bool:
-    return FULL_FOLD in package.description.members[0].folds
+    return FULL_FOLD in package.description.first.folds
