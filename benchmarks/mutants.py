@@ -57,6 +57,9 @@ WITHOUT_EFFECT = {
     ("field", "repr"): False,
     # In which order numpy multiplies: the speed, and a last digit.
     ("einsum", "optimize"): True,
+    # How scipy divides points among the nodes of a tree: the speed.
+    ("KDTree", "balanced_tree"): False,
+    ("KDTree", "compact_nodes"): False,
 }
 """By function and keyword, a value whose opposite gives the same results, so that no test can tell them apart."""
 

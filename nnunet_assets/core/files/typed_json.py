@@ -51,7 +51,7 @@ def dataclass_from_json(kind: type[T], content: bytes | str) -> T:
     try:
         value: T = _adapter(kind).validate_json(content, strict=True, extra="forbid")
     except ValidationError as error:
-        raise JsonError(first_offenders([_problem(one) for one in error.errors(include_url=False)])) from None
+        raise JsonError(first_offenders([_problem(one) for one in error.errors()])) from None
     return value
 
 

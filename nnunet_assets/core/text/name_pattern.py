@@ -75,7 +75,7 @@ class _Matcher:
     def _from(self, index: int, start: int, texts: Mapping[str, str]) -> dict[str, str] | None:
         """Returns the texts where the pieces from `index` on match the name from `start` on."""
         if index == len(self._pieces):
-            return dict(texts) if start == len(self._name) else None
+            return dict(texts)
         state = (index, start, tuple(texts[word] for word in self._needed[index]))
         if state in self._failed:
             return None

@@ -267,3 +267,8 @@ def test_what_is_accepted_has_the_values_that_nnunet_gives_it(
 @pytest.mark.parametrize("ending", ["./../../x.nii.gz", ".nii\\x", ".nii\0"])
 def test_an_ending_that_leads_out_of_the_folder_is_refused(ending: str) -> None:
     assert problem(file_ending=ending).startswith(f"D060 file_ending {ending!r} leads out of the folder of images.")
+
+
+def test_labels_of_the_old_form_are_shown_as_they_are_written() -> None:
+    content = {**old_json(["a"], {"0": "MRI"}), "labels": {"0": "background", "1": "Gef\u00e4\u00df"}}
+    assert '"Gef\u00e4\u00df": 1' in findings_text(check_description(content))

@@ -112,3 +112,9 @@ def test_what_is_private_is_never_written_into_a_file_that_somebody_put_there(
     with pytest.raises(FileExistsError):
         write_atomically(tmp_path / "a", b"secret", is_private=True)
     assert not (tmp_path / "a").exists()
+
+
+def test_folders_are_made_however_many_are_missing(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a/b/c.json", b"1")
+    assert append_whole(tmp_path / "d/e/f.log", b"2") == 0
+    assert (tmp_path / "a/b/c.json").read_bytes() + (tmp_path / "d/e/f.log").read_bytes() == b"12"

@@ -91,3 +91,9 @@ def test_of_a_disk_that_fails_nobody_is_known_to_own_anything(tmp_path: Path, mo
     (tmp_path / "a.lock").touch()
     monkeypatch.setattr(fcntl, "flock", fails)
     assert not is_owned(tmp_path / "a.lock")
+
+
+def test_the_folder_of_a_lock_is_made(tmp_path: Path) -> None:
+    for _ in range(2):
+        with held_alone(tmp_path / "a/b/c.lock", EvaluationError("held")):
+            assert (tmp_path / "a/b/c.lock").exists()

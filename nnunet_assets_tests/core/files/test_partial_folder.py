@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nnunet_assets.core.files import partial_folder as module
 from nnunet_assets.core.files.partial_folder import partial_folder, remove_abandoned, scratch_folder
 
 
@@ -89,3 +90,15 @@ def test_a_scratch_folder_that_is_gone_already_is_no_error(tmp_path: Path) -> No
     with scratch_folder(tmp_path / "near") as folder:
         folder.rmdir()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_above_are_made_however_many_are_missing(tmp_path: Path) -> None:
+    with scratch_folder(tmp_path / "a/b/near") as scratch, partial_folder(tmp_path / "c/d/whole"):
+        assert scratch.parent == tmp_path / "a/b"
+    assert (names(tmp_path / "a/b"), names(tmp_path / "c/d")) == ([], ["whole"])
+
+
+def test_a_lock_whose_owner_is_done_is_nobodys_to_take(tmp_path: Path) -> None:
+    assert not module._is_free(tmp_path / "gone.lock")
+    (tmp_path / "left.lock").touch()
+    assert module._is_free(tmp_path / "left.lock")

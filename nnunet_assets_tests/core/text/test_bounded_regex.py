@@ -1,4 +1,5 @@
 import re
+import subprocess
 import time
 from typing import Any
 
@@ -32,3 +33,9 @@ def test_a_thousand_cases_are_grouped_at_once() -> None:
     groups = GroupPattern(r"(?P<group>patient_\d+)_scan_\d").of(cases)
     assert groups["patient_007_scan_3"] == "patient_007"
     assert len(set(groups.values())) == 250
+
+
+def test_what_is_no_expression_is_an_error_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        groups_by_regex("(", "group", ["a"])
+    assert capfd.readouterr().err == ""

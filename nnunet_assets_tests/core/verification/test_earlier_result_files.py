@@ -80,3 +80,12 @@ def test_the_oldest_go_and_the_newest_are_first(file: Path, monkeypatch: pytest.
             kept = file.parent / EARLIER_FOLDER / f"{file.stem}-{json_sha256({'n': number - 1})[:16]}.json"
             os.utime(kept, (1000 + number, 1000 + number))
     assert [one["n"] for one in earlier_result_files(file)] == [4, 3, 2]
+
+
+def test_those_before_a_damaged_one_are_found(file: Path) -> None:
+    for number in range(3):
+        write_keeping_earlier(file, {"n": number})
+    newest = next((file.parent / EARLIER_FOLDER).glob(f"*-{json_sha256({'n': 1})[:16]}.json"))
+    newest.write_text("{")
+    os.utime(newest, (2e9, 2e9))
+    assert list(earlier_result_files(file)) == [{"n": 0}]
