@@ -7,6 +7,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ class PrivateNamesContract(SentenceContract):
             folder = Path(str(spec.origin)).parent if spec else Path()
             for file in sorted(folder.rglob("*.py")):
                 home = ".".join((root, *file.relative_to(folder).parts[:-1]))
-                for line, source, name in _imported_names(file):
+                for line, source, name in _imported_names(file.read_text(encoding="utf-8")):
                     is_ours = source.partition(".")[0] == root
                     if is_ours and _is_private(name) and _package(source, folder) != home:
                         yield f"{file.relative_to(folder.parent)}:{line} imports {name} of {source}, another folder's."
@@ -118,12 +119,16 @@ def _package(module: str, root: Path) -> str:
     return module if is_package else module.rpartition(".")[0]
 
 
-def _imported_names(file: Path) -> Iterator[tuple[int, str, str]]:
-    """Yields line, module and name of all that is imported `from` an absolute module, also inside functions.
+@cache
+def _imported_names(source: str) -> tuple[tuple[int, str, str], ...]:
+    """Returns line, module and name of all that is imported `from` an absolute module, also inside functions.
 
     Nothing where no such name can be private: parsing every file takes longer than all other contracts.
+
+    Args:
+        source: What is in the file; tests lint one package many times.
     """
-    source = file.read_text(encoding="utf-8")
-    for node in ast.walk(ast.parse(source)) if _MAY_BE_PRIVATE.search(source) else ():
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield from ((node.lineno, node.module, alias.name) for alias in node.names)
+    if not _MAY_BE_PRIVATE.search(source):
+        return ()
+    imports = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and not node.level)
+    return tuple((node.lineno, node.module, alias.name) for node in imports if node.module for alias in node.names)

@@ -5,6 +5,7 @@ import re
 import runpy
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, metadata, requires
 from importlib.util import find_spec
 from pathlib import Path
@@ -282,18 +283,19 @@ def test_the_checks_and_sensors_that_are_named_exist() -> None:
         assert name in constants
 
 
-def _sentences() -> set[str]:
+@cache
+def _sentences() -> frozenset[str]:
     """Returns every text in the package's code, in one piece however many lines it takes, without the docstrings."""
     texts = set()
     for file in PACKAGE.rglob("*.py"):
-        tree = ast.parse(file.read_text())
-        documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        nodes = list(ast.walk(ast.parse(file.read_text())))
+        documents = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
         texts |= {
             node.value
-            for node in ast.walk(tree)
+            for node in nodes
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents
         }
-    return texts
+    return frozenset(texts)
 
 
 def test_relative_links_lead_somewhere() -> None:
