@@ -11,6 +11,9 @@ from nnunet_assets.cli.project.init import init_project
 from nnunet_assets.processes.interpreter import python_command, whole_paths, with_safe_imports
 from nnunet_assets_tests.planted import Planted, module_names, plant, started_with
 
+HEAVY = ("torch", "nnunetv2", "mlflow", "dagster_mlflow", "matplotlib", "SimpleITK", "pandas", "scipy")
+ONLY_FOR_RAW_DATA = ("numpy", "nibabel")
+
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
@@ -59,7 +62,7 @@ def test_an_empty_or_relative_entry_of_pythonpath_is_not_searched(planted: Plant
     assert done.returncode == 0, done.stderr
 
 
-def test_the_definitions_load_with_a_component_of_the_users_own_and_nothing_planted(planted: Planted) -> None:
+def test_the_definitions_load_with_a_component_of_the_users_own_and_nothing_planted_or_heavy(planted: Planted) -> None:
     own = planted.project / "experiments" / "own"
     own.mkdir(exist_ok=True)
     (own / "names.py").write_text("NAME = 'mine'\n")
@@ -67,10 +70,11 @@ def test_the_definitions_load_with_a_component_of_the_users_own_and_nothing_plan
         "import dagster as dg\nfrom experiments.own.names import NAME\n\n@dg.asset(name=NAME)\ndef own() -> None: ...\n"
     )
     load = (
-        "from pathlib import Path\nfrom nnunet_assets.definitions import load_definitions\n"
+        "import sys\nfrom pathlib import Path\nfrom nnunet_assets.definitions import load_definitions\n"
         f"repository = load_definitions(Path({str(planted.project)!r})).get_repository_def()\n"
         "repository.load_all_definitions()\n"
         "print(*sorted(key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()))\n"
+        f"print(set({(*HEAVY, *ONLY_FOR_RAW_DATA)}) & set(sys.modules))\n"
     )
     done = subprocess.run(
         python_command("-c", load),
@@ -81,7 +85,10 @@ def test_the_definitions_load_with_a_component_of_the_users_own_and_nothing_plan
         check=False,
     )
     assert planted.ran == {}
-    assert "mine" in done.stdout.split(), done.stderr
+    assert done.returncode == 0, done.stderr
+    assets, heavy = done.stdout.splitlines()
+    assert "mine" in assets.split()
+    assert heavy == "set()"
 
 
 def test_what_a_user_means_to_be_imported_is_kept() -> None:
