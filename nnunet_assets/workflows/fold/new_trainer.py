@@ -55,6 +55,5 @@ def write_new_trainer(settings: Settings, name: str) -> Path:
     file = project_trainers(settings.project) / f"{name}.py"
     if file.exists():
         raise ConfigError(f"{file} is there already. Choose another name, or move the file away.")
-    file.parent.mkdir(exist_ok=True)
     write_atomically(file, TEMPLATE.format(name=name).encode())
     return file

@@ -36,7 +36,7 @@ from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.workflows.registry.registered_models import promoted_by_force
 from nnunet_assets.workflows.registry.round_trip import StoredCase, try_round_trip
 from nnunet_assets.workflows.registry.succession import deciding, succeed
-from nnunet_assets.workflows.registry.version_scores import judge_versions, keep_scores
+from nnunet_assets.workflows.registry.version_scores import MODELS_FOLDER, judge_versions, keep_scores
 
 if TYPE_CHECKING:
     from nnunet_assets.core.comparison.compared_experiments import ComparedExperiment
@@ -111,8 +111,9 @@ def register_model(
     Raises:
         NnunetAssetsError: It cannot be packed, or the registry does not answer or refuses something.
     """
-    remove_abandoned(_models(settings))
-    with scratch_folder(_models(settings) / "package") as folder:
+    models = settings.data / MODELS_FOLDER
+    remove_abandoned(models)
+    with scratch_folder(models / "package") as folder:
         package = write_package(model.usable, model.about, folder / "package", progress)
         progress.say(f"Registering {model.name}, {_size(package.folder) / 1e6:.0f} MB.")
         trainers = trainer_files(trainers_of(package.description), settings.child_environment())
@@ -245,9 +246,3 @@ def _shown(number: ModelNumber) -> str:
 
 def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
-def _models(settings: Settings) -> Path:
-    folder = settings.data / "models"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -19,6 +19,7 @@ from nnunet_assets.processes.machine.device_lease import device_lease
 from nnunet_assets.processes.workers import worker_variables
 from nnunet_assets.settings import Settings
 from nnunet_assets.tracking.registry.round_trip import CaseOfRoundTrip, predict_bare
+from nnunet_assets.workflows.registry.version_scores import MODELS_FOLDER
 
 N_CASES = 2
 """How many cases are predicted twice: one would do for the code, two for the state between cases."""
@@ -76,7 +77,7 @@ def try_round_trip(
     """
     if not cases:
         return judge_round_trip(0, {}, "No validation case has its images in nnUNet_raw any more: nothing was tried.")
-    with scratch_folder(_work(settings) / "round_trip") as folder:
+    with scratch_folder(settings.data / MODELS_FOLDER / "round_trip") as folder:
         try:
             progress.say(f"Predicting {len(cases)} cases with the folds, and with {address} in a bare process.")
             ending = parse_dataset_json(model.first.folder / DATASET_JSON).file_ending
@@ -183,9 +184,3 @@ def _unequal(own: Sequence[Path], other: Sequence[Path], model: UsableModel, tru
         if n:
             unequal[f"case {number + 1}"] = n
     return unequal
-
-
-def _work(settings: Settings) -> Path:
-    folder = settings.data / "models"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

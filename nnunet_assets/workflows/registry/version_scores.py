@@ -22,9 +22,7 @@ MODELS_FOLDER = "models"
 
 def keep_scores(settings: Settings, digest: str, scores: "ComparedExperiment", *, of_test_set: bool = False) -> None:
     """Keeps the scores of a package: of its cross-validation, or of the test set."""
-    file = _file(settings, digest, of_test_set)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_json_atomically(file, dataclass_to_json(scores))
+    write_json_atomically(_file(settings, digest, of_test_set), dataclass_to_json(scores))
 
 
 def known_scores(settings: Settings, digest: str, *, of_test_set: bool = False) -> "ComparedExperiment | None":

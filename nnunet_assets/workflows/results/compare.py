@@ -97,7 +97,6 @@ def make_comparison(
         NnunetAssetsError: As `compare_declared`.
     """
     folder = comparison_folder(roots, dataset)
-    folder.mkdir(parents=True, exist_ok=True)
     with comparison_lock(folder):
         found, summaries = _compared(roots, project, dataset, None)
         made_from = {one.experiment.name_in_dataset: json_sha256(one.to_json()) for one in summaries}
@@ -111,10 +110,11 @@ def make_comparison(
 
 
 def comparison_lock(folder: Path) -> AbstractContextManager[object]:
-    """Returns the lock of a comparison's folder.
+    """Returns the lock of a comparison's folder, which is made.
 
     Two experiments' refreshes may end together: who writes last must have read last.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     return kernel_lock(folder / ".comparison.lock")
 
 

@@ -109,7 +109,6 @@ def export_dataset_report(
     from nnunet_assets.reports.pages.dataset_page import dataset_page
 
     folder = comparison_folder(roots, dataset)
-    folder.mkdir(parents=True, exist_ok=True)
     with comparison_lock(folder):
         comparison = read_comparison(folder / COMPARISON_FILE)
         best = _best_configuration(folder)

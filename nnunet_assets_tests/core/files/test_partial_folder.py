@@ -102,3 +102,14 @@ def test_a_lock_whose_owner_is_done_is_nobodys_to_take(tmp_path: Path) -> None:
     assert not module._is_free(tmp_path / "gone.lock")
     (tmp_path / "left.lock").touch()
     assert module._is_free(tmp_path / "left.lock")
+
+
+def test_an_error_is_told_also_where_nothing_is_left_to_remove(tmp_path: Path) -> None:
+    def fails() -> None:
+        with partial_folder(tmp_path / "whole") as partial:
+            partial.rmdir()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
+    assert names(tmp_path) == []

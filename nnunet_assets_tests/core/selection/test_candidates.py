@@ -127,3 +127,10 @@ def test_luck_is_that_of_trainings_and_not_of_ensembles_or_of_steps() -> None:
     steps = [(k, postprocessed(scores[k], scores[k])) for k in range(2)]
     plain, all_of_it = Candidates.plain(alone), Candidates.of(more, [1, 1, 2], [False, False, True], steps)
     assert np.array_equal(all_of_it.trainings.sums, plain.trainings.sums)
+
+
+def test_a_plain_candidate_is_a_single_model() -> None:
+    alone = units(np.full((3, 4), 0.5), folds=[0, 0, 1, 1])
+    plain = Candidates.plain(alone)
+    assert (plain.is_ensemble, plain.postprocessed) == ((False, False, False), ())
+    assert plain.model_of.tolist() == [0, 1, 2]

@@ -245,3 +245,11 @@ def test_of_a_changed_page_forty_letters_on_either_side_are_shown() -> None:
 def test_a_hundred_and_twenty_letters_are_shown_whole(length: int, shown: str) -> None:
     assert CellDifference("a", "x" * length, "y").sentence() == f"a is {shown}, and should be y."
     assert CellDifference("a", "", "y").sentence() == "a is empty, and should be y."
+
+
+def test_in_a_long_text_of_lines_alike_the_one_that_differs_is_found() -> None:
+    alike = [["same"]] * 250
+    assert len(line_differences([*alike, ["one"]], [*alike, ["other"]])) == 1
+    same = "same\n" * 250
+    (found,) = text_differences(f"{same}one", f"{same}other")
+    assert found.where == "line 251"
