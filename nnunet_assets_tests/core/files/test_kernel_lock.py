@@ -97,3 +97,10 @@ def test_the_folder_of_a_lock_is_made(tmp_path: Path) -> None:
     for _ in range(2):
         with held_alone(tmp_path / "a/b/c.lock", EvaluationError("held")):
             assert (tmp_path / "a/b/c.lock").exists()
+
+
+def test_a_lock_is_waited_for_without_an_end_and_each_is_another_unless_it_is_said_otherwise(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    assert kernel_lock(path).timeout == -1
+    assert kernel_lock(path) is not kernel_lock(path)
+    assert kernel_lock(path, is_singleton=True) is kernel_lock(path, is_singleton=True)

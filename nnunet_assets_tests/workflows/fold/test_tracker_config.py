@@ -54,3 +54,9 @@ def test_what_is_given_goes_before_what_is_set(monkeypatch: pytest.MonkeyPatch) 
         False,
     )
     assert TrackerConfig.from_env().destination().experiment == "set"
+
+
+def test_everything_is_on_where_nobody_says_otherwise() -> None:
+    assert TrackerConfig("http://here") == TrackerConfig(
+        "http://here", experiment_name=None, enabled=True, log_artifacts=True
+    )

@@ -161,3 +161,17 @@ def test_a_cascade_needs_every_fold_of_the_stage_before(settings: Settings, casc
 
 def test_what_has_no_previous_stage_needs_none(settings: Settings) -> None:
     assert check_previous_stage(dataset_of(settings.roots, experiment().identity), experiment().identity) == []
+
+
+def test_what_nobody_asks_for_is_as_it_was_declared() -> None:
+    assert AskedNow() == AskedNow(
+        retrain=False,
+        device=None,
+        validation_only=False,
+        val_best=False,
+        npz=False,
+        time_budget_minutes=None,
+        despite_changes=False,
+    )
+    declared = TrainingOptions(seed=7, npz=True, time_budget_minutes=3)
+    assert AskedNow().options(declared) == declared

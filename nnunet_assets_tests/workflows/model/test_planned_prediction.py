@@ -156,3 +156,21 @@ def test_a_step_is_a_part_of_the_patch_or_all_of_it(project: PredictProject, ste
     for other in (1.01, -0.1):
         with pytest.raises(PredictionError, match="must lie in"):
             project.plan(step_size=other)
+
+
+def test_images_are_predicted_as_nnunet_does_where_nobody_asks_for_something_else(tmp_path: Path) -> None:
+    asked = planned_prediction.Asked([tmp_path], tmp_path)
+    assert asked == planned_prediction.Asked(
+        images=[tmp_path],
+        output=tmp_path,
+        pattern=None,
+        channels=(),
+        step_size=0.5,
+        mirroring=True,
+        save_probabilities=False,
+        postprocessing=True,
+        overwrite=False,
+        previews=True,
+        device="auto",
+        n_gpus=None,
+    )
