@@ -3,6 +3,8 @@
     pip install dagster-ray 'ray[default]'
     pytest -m faults nnunet_assets_tests/faults/test_ray_run_launcher.py
 
+Two folds at once that nothing happens to, and one whose run is terminated in training and materialized again.
+
 Skipped where either is not installed: neither is an extra of this package.
 """
 
@@ -10,19 +12,23 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from click.testing import CliRunner
+from dagster import DagsterRunStatus
 
 import nnunet_assets
+from nnunet_assets.assets.fold.partitions import fold_model_key
 from nnunet_assets.cli.main import main
 from nnunet_assets.core.files.layout import CV_SUMMARY_FILE, Experiment
 from nnunet_assets.core.fold.commit import read_committed
-from nnunet_assets.core.fold.journal import journal_path, read_records
+from nnunet_assets.core.fold.journal import journal_path, n_saved_epochs, read_records
 from nnunet_assets.core.summary.summary_files import read_summary
 from nnunet_assets.processes.host_name import HOST_TAG
 from nnunet_assets.project_folder.instance_state import set_pool_limit
@@ -30,7 +36,8 @@ from nnunet_assets.project_folder.opened_instance import open_instance
 from nnunet_assets.settings import project_settings
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets_tests.dagster_dev import free_port
+from nnunet_assets.tracking.store.names import EXPERIMENT, FOLD
+from nnunet_assets_tests.dagster_dev import DagsterDev, free_port
 from nnunet_assets_tests.engines.real_ray import RealRay, lack, real_ray
 from nnunet_assets_tests.phantom_builders import DATASET, phantom_project, variant
 from nnunet_assets_tests.real_postgres import PostgresServer, postgres_server
@@ -46,8 +53,14 @@ pytestmark = [
 ]
 
 FOLDS, N_EPOCHS = ("fold_0", "fold_1"), 6
-SHORT = Experiment(DATASET, "3d_fullres", variant="short")
-DECLARED = [variant("short", num_epochs=N_EPOCHS, num_iterations_per_epoch=2)]
+N_LONG = 40
+"""Epochs of the fold whose run is terminated after a few."""
+SHORT, LONG = (Experiment(DATASET, "3d_fullres", variant=name) for name in ("short", "long"))
+DECLARED = [
+    variant("short", num_epochs=N_EPOCHS, num_iterations_per_epoch=2),
+    variant("long", num_epochs=N_LONG, num_iterations_per_epoch=2),
+]
+TERMINATE = "mutation($id: String!) { terminateRun(runId: $id) { __typename } }"
 PAGE = Path(nnunet_assets.__file__).parents[1] / "docs" / "postgresql.md"
 
 
@@ -94,6 +107,10 @@ def project(ray: RealRay, server: PostgresServer, tmp_path_factory: pytest.TempP
     served.down()
 
 
+def epochs_of(folder: Path) -> list[int | None]:
+    return [record.epoch for record in read_records(journal_path(folder)) if record.kind == "epoch"]
+
+
 def has_whole_summary(project: ServedProject) -> bool:
     file = SHORT.summary_folder(project_settings(project.folder).roots) / CV_SUMMARY_FILE
     return file.exists() and read_summary(file).is_complete
@@ -107,8 +124,7 @@ def test_two_folds_at_once_on_two_nodes_and_their_summary(project: ServedProject
     for fold in FOLDS:
         folder = SHORT.fold_folder(settings.roots, fold)
         assert read_committed(folder, check_files=True)
-        epochs = [record.epoch for record in read_records(journal_path(folder)) if record.kind == "epoch"]
-        assert epochs == list(range(N_EPOCHS))
+        assert epochs_of(folder) == list(range(N_EPOCHS))
     wait_until(lambda: has_whole_summary(project), 300)
     client = connect(Destination.of(settings))
     found = client.get_experiment_by_name(DATASET)
@@ -121,3 +137,58 @@ def test_two_folds_at_once_on_two_nodes_and_their_summary(project: ServedProject
     assert [HOST_TAG in run.tags for run in trainings] == [False, False]
     # Both went on at once.
     assert max(one.start_time for one in times) < min(one.end_time for one in times)
+
+
+def test_a_run_that_is_terminated_ends_its_job_and_its_fold_goes_on_when_it_is_materialized_again(
+    project: ServedProject, ray: RealRay, said: Callable[..., None]
+) -> None:
+    dagster = DagsterDev(f"http://127.0.0.1:{project.port}", project.folder / "run" / "webserver.log")
+    settings = project_settings(project.folder)
+    folder = LONG.fold_folder(settings.roots, "fold_0")
+    client = connect(Destination.of(settings))
+    run_id = dagster.launch(tuple(fold_model_key(LONG).path), partition="fold_0")
+    wait_until(lambda: (n_saved_epochs(folder) or 0) >= 3, 400)
+    of_run = processes_of_job(ray, run_id)
+    assert any("fold_process" in part for process in of_run for part in process.cmdline())
+    began = time.monotonic()
+    assert dagster.query(TERMINATE, id=run_id)["terminateRun"]["__typename"] == "TerminateRunSuccess"
+    _, alive = psutil.wait_procs(of_run, 60)
+    gone = time.monotonic() - began
+    assert alive == []
+    with open_instance(project.folder) as instance:
+        wait_until(lambda: instance.get_run_by_id(run_id).status == DagsterRunStatus.CANCELED, 240)
+    canceled = time.monotonic() - began
+    assert read_committed(folder) is None
+    (tracked,) = client.search_runs([client.get_experiment_by_name(DATASET).experiment_id], where(LONG))
+    assert tracked.info.status == "KILLED"
+    n_saved = n_saved_epochs(folder)
+
+    again = dagster.launch(tuple(fold_model_key(LONG).path), partition="fold_0")
+    wait_until(lambda: read_committed(folder, check_files=True), 600)
+    with open_instance(project.folder) as instance:
+        wait_until(lambda: instance.get_run_by_id(again).status == DagsterRunStatus.SUCCESS, 120)
+    assert epochs_of(folder) == list(range(N_LONG))
+    (continued,) = client.search_runs([tracked.info.experiment_id], where(LONG))
+    assert (continued.info.run_id, continued.info.status) == (tracked.info.run_id, "FINISHED")
+    points = client.get_metric_history(continued.info.run_id, "train_loss")
+    assert sorted(point.step for point in points) == list(range(N_LONG))
+    said(gone_after=f"{gone:.0f} s", canceled_after=f"{canceled:.0f} s", went_on_from_epoch=n_saved)
+
+
+def where(experiment: Experiment) -> str:
+    """Returns what MLflow's runs of an experiment's first fold are found by."""
+    return f"tags.`{FOLD}` = 'fold_0' AND tags.`{EXPERIMENT}` = '{'/'.join(experiment.key_prefix)}'"
+
+
+def processes_of_job(ray: RealRay, run_id: str) -> list[psutil.Process]:
+    """Returns the processes of Ray's job of a run: its shell's, Dagster's, and whatever these started."""
+    below = [one for raylet in ray.nodes.values() for one in raylet.children(recursive=True)]
+    of_run = [one for one in below if "execute_run" in (command := command_of(one)) and run_id in command]
+    return list(dict.fromkeys([*of_run, *(one for first in of_run for one in first.children(recursive=True))]))
+
+
+def command_of(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
