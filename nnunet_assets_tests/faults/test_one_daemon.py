@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,53 +13,17 @@ import pytest
 from nnunet_assets.cli.project.init import init_project
 from nnunet_assets.project_folder.daemon_lock import lock_owner
 from nnunet_assets_tests.dagster_dev import dagster_dev, free_port
+from nnunet_assets_tests.faults.devs import Devs, family
 from nnunet_assets_tests.served_project import ServedProject, wait_until
 
 pytestmark = pytest.mark.faults
-
-
-class Devs:
-    """`nnunet-assets dev` of one project, in terminals of their own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.started: list[subprocess.Popen[bytes]] = []
-
-    def start(self) -> "subprocess.Popen[bytes]":
-        ports = ["--port", str(free_port()), "--mlflow-port", str(free_port())]
-        code = "from nnunet_assets.cli.main import main; main()"
-        with self.log(len(self.started)).open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-c", code, "dev", str(self.folder), *ports],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self.started.append(process)
-        return process
-
-    def log(self, number: int) -> Path:
-        return self.folder.parent / f"dev{number}.log"
-
-    def is_up(self, process: "subprocess.Popen[bytes]") -> bool:
-        assert process.poll() is None, self.log(self.started.index(process)).read_text()[-2000:]
-        return "\nDagster  http://" in self.log(self.started.index(process)).read_text()
 
 
 @pytest.fixture
 def devs(tmp_path: Path) -> Iterator[Devs]:
     devs = Devs(init_project(tmp_path / "project"))
     yield devs
-    left = [child for dev in devs.started for child in _family(dev.pid)]
-    for dev in devs.started:
-        dev.send_signal(signal.SIGINT)
-    for dev in devs.started:
-        with suppress(subprocess.TimeoutExpired):
-            dev.wait(60)
-    for process in left:
-        with suppress(psutil.Error):
-            process.kill()
+    devs.end()
 
 
 def test_of_two_devs_at_the_same_moment_one_is_refused_and_names_the_other(devs: Devs) -> None:
@@ -82,20 +44,20 @@ def test_of_two_devs_at_the_same_moment_one_is_refused_and_names_the_other(devs:
 def test_a_dev_that_was_killed_with_all_it_started_keeps_nobody_out(devs: Devs) -> None:
     first = devs.start()
     wait_until(lambda: devs.is_up(first), 240)
-    for process in _family(first.pid):
+    for process in family(first.pid):
         process.kill()
     assert (devs.folder / ".dagster" / "daemon.owner.json").exists()
 
     second = devs.start()
     wait_until(lambda: devs.is_up(second), 240)
 
-    assert lock_owner(devs.folder / ".dagster").process in [process.pid for process in _family(second.pid)]
+    assert lock_owner(devs.folder / ".dagster").process in [process.pid for process in family(second.pid)]
 
 
 def test_a_daemon_whose_dev_was_killed_alone_is_ended_with_it(devs: Devs) -> None:
     first = devs.start()
     wait_until(lambda: devs.is_up(first), 240)
-    started = _family(first.pid)
+    started = family(first.pid)
     owner = lock_owner(devs.folder / ".dagster")
     psutil.Process(owner.process).kill()
 
@@ -127,12 +89,6 @@ def test_two_projects_have_a_daemon_each(devs: Devs, tmp_path: Path) -> None:
         both[1].send_signal(signal.SIGINT)
         both[1].wait(90)
     assert json.loads((other.folder / ".dagster" / "daemon.owner.json").read_text())["command"] == "nnunet-assets dev"
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    with suppress(psutil.NoSuchProcess):
-        return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    return []
 
 
 def _is_server(process: psutil.Process) -> bool:

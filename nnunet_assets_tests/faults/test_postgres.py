@@ -1,5 +1,6 @@
 """A project on a real PostgreSQL: made, looked at, and what is said where it cannot work."""
 
+import signal
 import stat
 import subprocess
 import sys
@@ -7,9 +8,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner, Result
-from dagster import DagsterRun
+from dagster import DagsterRun, DagsterRunStatus
 
 from nnunet_assets.cli.diagnosis.databases import database_findings
 from nnunet_assets.cli.diagnosis.findings import Finding
@@ -24,6 +26,8 @@ from nnunet_assets.settings import project_settings
 from nnunet_assets.tracking.fold.fold_tracker import send_waiting
 from nnunet_assets.tracking.store.client import connect
 from nnunet_assets.tracking.store.destination import Destination
+from nnunet_assets_tests.dagster_dev import DagsterDev, free_port
+from nnunet_assets_tests.faults.devs import Devs, family
 from nnunet_assets_tests.real_postgres import PASSWORD, QUOTED_PASSWORD, PostgresServer, postgres_server
 from nnunet_assets_tests.tracking.folds import Tracked, start, tracker, train, wait_until
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
@@ -276,3 +280,36 @@ def test_five_processes_that_open_new_tables_at_once_all_get_them(server: Postgr
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(5)]
     assert [process.communicate(timeout=300)[0] for process in running] == ["1\n"] * 5
     assert server.execute("crowd", "SELECT count(*) FROM alembic_version") == [(1,)]
+
+
+QUICK = """
+import dagster as dg
+
+
+@dg.asset
+def quick() -> None:
+    pass
+"""
+
+
+def test_dev_keeps_its_records_in_the_database_and_ends_with_all_it_started(
+    project: Path, server: PostgresServer
+) -> None:
+    (project / "experiments" / "quick").mkdir()
+    (project / "experiments" / "quick" / "assets.py").write_text(QUICK)
+    devs, port = Devs(project), free_port()
+    dev = devs.start(port)
+    try:
+        wait_until(lambda: devs.is_up(dev), 240)
+        started = family(dev.pid)
+        run_id = DagsterDev(f"http://127.0.0.1:{port}", devs.log(0)).launch(("quick",))
+        with open_instance(project) as instance:
+            wait_until(lambda: instance.get_run_by_id(run_id).status == DagsterRunStatus.SUCCESS, 180)
+        assert server.execute("dagster", f"SELECT status FROM runs WHERE run_id = '{run_id}'") == [("SUCCESS",)]
+        of_sensors = "SELECT count(*) FROM daemon_heartbeats WHERE daemon_type = 'SENSOR'"
+        wait_until(lambda: server.execute("dagster", of_sensors) == [(1,)], 60)
+        dev.send_signal(signal.SIGINT)
+        assert dev.wait(90) == 0
+        assert psutil.wait_procs(started, 30)[1] == []
+    finally:
+        devs.end()
