@@ -49,6 +49,7 @@ def running(engine: str) -> Iterator[Cluster]:
             yield _of_slurm(slurm)
     else:
         with real_ray() as ray:
+            ray.add_node("n2")  # the head has no GPU
             yield _of_ray(ray)
 
 
@@ -69,11 +70,13 @@ def _of_slurm(slurm: RealSlurm) -> Cluster:
 def _of_ray(ray: RealRay) -> Cluster:
     @contextmanager
     def without_nodes() -> Iterator[None]:
-        ray.kill_node("n1")
+        for node in ("n1", "n2"):
+            ray.kill_node(node)
         try:
             yield
         finally:
-            ray.add_node("n1")
+            for node in ("n1", "n2"):
+                ray.add_node(node)
 
     asked = Resources(gpus=1, cpus=2, address=ray.address)
     return Cluster("ray", ray.variables, asked, f"address: {ray.address}\n", _n_pending, without_nodes)
