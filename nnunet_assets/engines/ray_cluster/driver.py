@@ -9,7 +9,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -46,6 +46,10 @@ FORCE_SECONDS = TASK_GRACE_SECONDS + 10.0
 """After so long a task that was asked to end is killed with its worker."""
 LOST_SECONDS = 15.0
 """After so long more a task that does not even answer to that is given up; it ends with this process."""
+
+UNSENT = ("pyarrow", "starlette")
+"""What Ray loads where it is installed, numpy with it, to send values of it. None is sent here, and without them each
+driver, one for each fold that waits, is 11 MiB lighter."""
 
 VARIABLES = {"parent": PARENT_VARIABLE, "id": ID_VARIABLE, "node": NODE_VARIABLE, "task": TASK_VARIABLE}
 
@@ -148,6 +152,7 @@ class Driver:
 def main(folder: Path) -> NoReturn:
     """Drives the job of a folder."""
     order = dataclass_from_json(RayOrder, (folder / ORDER_FILE).read_bytes())
+    leave_out(UNSENT)
     try:
         cluster = connected(order.resources.address)
     except Refused as error:
@@ -161,6 +166,13 @@ def main(folder: Path) -> NoReturn:
     # Not by way of Ray's own end, which waits for its threads; what the cluster has of this job ends with the process.
     sys.stdout.flush()
     os._exit(0)
+
+
+def leave_out(names: Iterable[str]) -> None:
+    """Makes modules of these names, unless they are loaded, be not installed for this process."""
+    for name in names:
+        # Python's own way to say that there is none.
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 
 
 def connected(address: str | None) -> Cluster:

@@ -1,6 +1,9 @@
 """The driver of a task, on a cluster that is played: what it submits when, ends when, and tells."""
 
+import importlib
+import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +14,7 @@ import pytest
 from nnunet_assets.core.training.resources import Resources
 from nnunet_assets.engines.job_files import Started, read_from_job, write_for_job
 from nnunet_assets.engines.ray_cluster import driver as driver_module
-from nnunet_assets.engines.ray_cluster.driver import Driver
+from nnunet_assets.engines.ray_cluster.driver import Driver, leave_out
 from nnunet_assets.engines.ray_cluster.driver_files import TOLD_FILE, RayOrder, RayTold
 
 
@@ -134,3 +137,13 @@ def test_a_wait_has_a_reason_and_a_start_has_a_node(tmp_path: Path, monkeypatch:
     assert (runs.node, runs.reason, runs.may_never_start) == ("gpu1 (1f2e)", None, False)
     # Ray's error names no node; where it ran is known.
     assert (played.driver.told.state, played.driver.told.node) == ("CANCELLED", "gpu1 (1f2e)")
+
+
+def test_what_is_left_out_cannot_be_imported_and_what_is_loaded_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Entered, so that it is taken out again, and taken out, so that it is as if nobody had loaded it.
+    monkeypatch.setitem(sys.modules, "sched", SimpleNamespace())
+    del sys.modules["sched"]
+    leave_out(("sched", "json"))
+    with pytest.raises(ModuleNotFoundError, match="sched"):
+        importlib.import_module("sched")
+    assert importlib.import_module("json") is json

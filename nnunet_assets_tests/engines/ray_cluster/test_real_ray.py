@@ -123,6 +123,9 @@ def test_a_driver_that_is_killed_costs_an_interruption(fold: Supervised) -> None
     process = fold.start(epoch_seconds=3.0)
     fold.wait_for(lambda: len(fold.epochs) >= 1)
     (driver,) = fold.processes(DRIVER)
+    loaded = {Path(one.path).name.partition(".")[0] for one in driver.memory_maps()}
+    assert "_raylet" in loaded
+    assert not loaded & {"libarrow", "_multiarray_umath"}
     driver.kill()
     assert process.wait(200) == 0, fold.said
     fold.check_finished()
