@@ -7,9 +7,9 @@ runs against the tests of its own module alone (`core/fold/commit.py`: `core/fol
 tree. Places are drawn, then one change of each, so that an operator with many replacements is not drawn more often.
 Annotations are left out, since no test can see them, and decorators, of which the first import finds most; so are a few
 keywords that change no result, see `WITHOUT_EFFECT`. Modules without tests of their own are named, and not drawn from;
-where nothing can be changed (types, constants), none are needed. PATH limits it to some folders or files, and `--part`
-to every fourth of what is drawn, say, for a machine that others use too. Needs the extra `mutants`. Exit code 1: fewer
-than the goal.
+where nothing can be changed (types, constants), none are needed. A mutant that never ends counts as found, and is told
+apart. PATH limits it to some folders or files, and `--part` to every fourth of what is drawn, say, for a machine that
+others use too. Needs the extra `mutants`. Exit code 1: fewer than the goal.
 """
 
 import argparse
@@ -120,7 +120,7 @@ def main() -> int:
             outcomes = list(pool.map(lambda mutant: outcome(mutant, copies, seconds[mutant.module]), drawn))
     for mutant, end in zip(drawn, outcomes, strict=True):
         if end == "survived":
-            print(f"survived: {mutant}")
+            print(f"survived: {mutant}: {changed_line(mutant)}")
     counts = Counter(outcomes)
     share = 1 - counts["survived"] / len(drawn)
     which = f"{len(drawn)} mutants, seed {arguments.seed}, part {arguments.part}"
@@ -252,6 +252,13 @@ def is_another_program(mutant: Mutant) -> bool:
         return _program(changed(text, mutant)) != _program(text)
     except SyntaxError:
         return False
+
+
+def changed_line(mutant: Mutant) -> str:
+    """Returns the first line that it changes, before and after."""
+    text = (ROOT / mutant.module).read_text()
+    lines = zip(text.splitlines(), changed(text, mutant).splitlines(), strict=False)
+    return next(f"{before.strip()} -> {after.strip()}" for before, after in lines if before != after)
 
 
 @cache
