@@ -7,7 +7,7 @@ predicts. A test holds the names against this package's own imports, and against
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -162,54 +162,80 @@ def used_of(protocol: type) -> list[str]:
     return [*protocol.__annotations__, *methods]
 
 
+@dataclass(frozen=True)
+class _Facts:
+    """What a Python file has on its top level.
+
+    Attributes:
+        names: All of it, imported names too.
+        members: By class, what its own text gives its objects.
+        bases: By class, the names of the classes that it derives from.
+        parameters: By function, the names of its parameters.
+        origins: By name that is imported from nnU-Net, the module and the name there.
+    """
+
+    names: set[str] = field(default_factory=set)
+    members: dict[str, set[str]] = field(default_factory=dict)
+    bases: dict[str, list[str]] = field(default_factory=dict)
+    parameters: dict[str, set[str]] = field(default_factory=dict)
+    origins: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
 class _Sources:
-    """Python files, parsed; nothing is run."""
+    """Python files, parsed; nothing is run.
+
+    No two trees are there at once: all of them are 8 MiB, which each run's process would keep while its fold waits.
+    """
 
     def __init__(self, package: Path) -> None:
         self._package = package
-        self._trees: dict[str, ast.Module | None] = {}
+        self._read: dict[str, _Facts | None] = {}
 
     def names(self, module: str) -> set[str] | None:
         """Returns what a module has on its top level, imported names too; None: there is no such module."""
-        tree = self._tree(module)
-        return None if tree is None else {name for node in _top_level(tree) for name in _bound(node)}
+        facts = self._facts(module)
+        return facts.names if facts else None
 
     def members(self, module: str, name: str) -> set[str] | None:
         """Returns what objects of a class have, by itself and the classes that it derives from; None: none is there."""
-        tree = self._tree(module)
-        if tree is None:
+        facts = self._facts(module)
+        if facts is None:
             return None
-        for node in _top_level(tree):
-            if isinstance(node, ast.ClassDef) and node.name == name:
-                own = {member for part in ast.walk(node) for member in _members(part)}
-                bases = (self.members(*self._origin(tree, module, base)) for base in _base_names(node))
-                return own.union(*(found for found in bases if found))
-        where = self._origin(tree, module, name)
-        return self.members(*where) if where != (module, name) else None
+        if name in facts.members:
+            bases = (self.members(*facts.origins.get(base, (module, base))) for base in facts.bases[name])
+            return facts.members[name].union(*(found for found in bases if found))
+        where = facts.origins.get(name)
+        return self.members(*where) if where and where != (module, name) else None
 
     def parameters(self, module: str, name: str) -> set[str] | None:
         """Returns the names of a function's parameters; None: there is no such function."""
-        for node in _top_level(self._tree(module) or ast.Module([], [])):
-            if isinstance(node, ast.FunctionDef) and node.name == name:
-                given = node.args
-                return {one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)}
-        return None
+        facts = self._facts(module)
+        return facts.parameters.get(name) if facts else None
 
-    def _origin(self, tree: ast.Module, module: str, name: str) -> tuple[str, str]:
-        for node in _top_level(tree):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nnunetv2"):
-                for alias in node.names:
-                    if (alias.asname or alias.name) == name:
-                        return str(node.module), alias.name
-        return module, name
-
-    def _tree(self, module: str) -> ast.Module | None:
-        if module not in self._trees:
+    def _facts(self, module: str) -> _Facts | None:
+        if module not in self._read:
             place = self._package.joinpath(*module.split(".")[1:])
             files = [place.with_suffix(".py"), place / "__init__.py"]
             file = next((one for one in files if one.is_file()), None)
-            self._trees[module] = ast.parse(file.read_bytes()) if file else None
-        return self._trees[module]
+            self._read[module] = _facts_of(ast.parse(file.read_bytes())) if file else None
+        return self._read[module]
+
+
+def _facts_of(tree: ast.Module) -> _Facts:
+    """Returns what a file has; of a name that is there twice, the first."""
+    facts = _Facts()
+    for node in _top_level(tree):
+        facts.names.update(_bound(node))
+        if isinstance(node, ast.ClassDef) and node.name not in facts.members:
+            facts.members[node.name] = {member for part in ast.walk(node) for member in _members(part)}
+            facts.bases[node.name] = _base_names(node)
+        elif isinstance(node, ast.FunctionDef):
+            given = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+            facts.parameters.setdefault(node.name, {one.arg for one in given})
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nnunetv2"):
+            for alias in node.names:
+                facts.origins.setdefault(alias.asname or alias.name, (str(node.module), alias.name))
+    return facts
 
 
 def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:

@@ -3,6 +3,7 @@
 import ast
 import re
 import shutil
+import weakref
 from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,22 @@ def test_a_module_that_is_gone_is_told_once(tmp_path: Path) -> None:
     found = list(missing_in(tmp_path))
     assert found == list(NAMES)
     assert {module for module, _ in (*MEMBERS, *PARAMETERS)} <= NAMES.keys()
+
+
+def test_no_two_parsed_files_are_held_at_once(nnunet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: weakref.WeakSet[ast.AST] = weakref.WeakSet()
+    n_before: list[int] = []
+    parse = ast.parse
+
+    def watched(source: bytes) -> ast.AST:
+        n_before.append(len(alive))
+        tree = parse(source)
+        alive.add(tree)
+        return tree
+
+    monkeypatch.setattr(ast, "parse", watched)
+    assert list(missing_in(nnunet)) == []
+    assert n_before == [0] * len(NAMES)
 
 
 @pytest.mark.parametrize(
