@@ -272,3 +272,8 @@ def test_an_ending_that_leads_out_of_the_folder_is_refused(ending: str) -> None:
 def test_labels_of_the_old_form_are_shown_as_they_are_written() -> None:
     content = {**old_json(["a"], {"0": "MRI"}), "labels": {"0": "background", "1": "Gef\u00e4\u00df"}}
     assert '"Gef\u00e4\u00df": 1' in findings_text(check_description(content))
+
+
+def test_entries_that_name_their_files_are_taken() -> None:
+    dataset = {"a": {"images": ["a_0.nii.gz", "elsewhere/a_1.nii.gz"], "label": "a.nii.gz"}}
+    assert "D061" not in findings_text(check_description({**tiny_json(), "dataset": dataset}))

@@ -81,3 +81,11 @@ def test_more_ways_than_can_be_tried_are_an_error_and_no_wait() -> None:
     with pytest.raises(ConfigError, match="can be divided in too many ways among the words that come twice"):
         match([*pieces, Word("g"), Text("-"), Word("g")], 100 * "ab" + "xp-q")
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("x_ab", "ab"), ("x_a", "a"), ("x_12", "12"), ("x_1b", "1b"), ("x_", None), ("x_abb", None)]
+)
+def test_a_word_of_certain_texts_is_a_number_or_one_of_them_wherever_it_begins(name: str, text: str | None) -> None:
+    found = match([Text("x_"), Word("channel", ("ab", "a", "1b"))], name)
+    assert found == (None if text is None else {"channel": text})

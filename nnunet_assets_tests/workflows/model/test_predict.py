@@ -281,3 +281,13 @@ def test_a_twentieth_of_what_may_be_needed_must_be_free_and_files_of_the_first_m
     assert asked == [(project.output, round(2 * 480 * 12.05) // 20)]
     predict_images(plan, project.progress)
     assert (project.output / "dataset.json").read_bytes() == (own.folder / "dataset.json").read_bytes()
+
+
+def test_how_many_cases_are_to_be_predicted_and_are_there_is_said(project: PredictProject) -> None:
+    project.predict()
+    (project.output / "new_1.nii.gz").unlink()
+    project.predict()
+    assert [one for one in project.progress.said if "to be predicted" in one] == [
+        f"2 cases are to be predicted into {project.output} by {project.model().usable.title}.",
+        f"1 case is to be predicted into {project.output} by {project.model().usable.title}; 1 is there already.",
+    ]

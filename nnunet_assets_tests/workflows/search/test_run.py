@@ -201,3 +201,26 @@ def test_a_look_is_taken_once_a_second_or_when_it_is_asked_for_and_says_each_cha
     lines.show_new()
     assert progress.relayed[1:] == ["Trial 0 is finished: pseudo Dice 0.2000 at its last epoch."]
     assert len(progress.steps) == 3
+
+
+@pytest.mark.parametrize(
+    ("engine", "variable", "is_refused"),
+    [
+        ("kind: ray\n", None, True),
+        ("kind: ray\naddress: auto\n", None, True),
+        ("kind: ray\naddress: ray-head:6379\n", None, False),
+        ("kind: ray\n", "ray-head:6379", False),
+        ("kind: slurm\n", None, False),
+    ],
+)
+def test_a_search_whose_trials_train_in_tasks_of_ray_says_of_which_cluster(
+    tmp_path: Path, engine: str, variable: str | None, is_refused: bool
+) -> None:
+    _, config, settings = project_with_search(tmp_path)
+    (tmp_path / "engine.yaml").write_text(f"{engine}cpus: 2\n")
+    named = replace(settings, variables={"RAY_ADDRESS": variable} if variable else {})
+    if is_refused:
+        with pytest.raises(ConfigError, match="say which cluster is meant, by `address` in engine"):
+            module._check_cluster(named, config)
+    else:
+        module._check_cluster(named, config)
