@@ -9,6 +9,7 @@ import psutil
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets_tests.training_builders import DATASET, PhantomProject
+from nnunet_assets_tests.warm_python import BESIDE
 
 # Only what nnU-Net hard-wires to CUDA where there are several processes; the rest is its own.
 CPU_RANKS = """
@@ -48,7 +49,8 @@ def cpu_ranks_in(folder: Path, code: str = CPU_RANKS) -> dict[str, str]:
     """Writes the trainer into a folder of its own, and returns the environment in which nnU-Net finds it."""
     folder.mkdir()
     (folder / f"{TRAINER}.py").write_text(code)
-    return {"nnUNet_extTrainer": str(folder), "nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"}
+    one = {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "OMP_NUM_THREADS": "1"}
+    return {"nnUNet_extTrainer": str(folder), BESIDE: "1", **one}
 
 
 def ranks_below(fold_process: psutil.Process) -> list[psutil.Process]:

@@ -13,10 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 
+from nnunet_assets_tests.warm_python import ROOM, TESTS
+
 FOLDER = Path(__file__).parent
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    # They import nnU-Net, for 6 s in a process and once more in its warm Python.
+    # They import nnU-Net, for 6 s in a process.
     "nnunet": (
         *(f"nnunet/{name}" for name in ("training", "ensembles", "packages", "preparation", "folds", "adoption")),
         *(f"nnunet/{name}" for name in ("checkpoints", "evaluation", "plans", "predictions", "raw", "results")),
@@ -25,11 +27,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *(f"workflows/fold/test_{name}.py" for name in ("tracked_trainer", "dry_run")),
         *(f"core/dataset/test_{name}.py" for name in ("dataset_json", "configurations", "plan_sizes", "region_rules")),
         *("core/evaluation/test_metrics_of_monai.py", "core/model/test_largest_component.py"),
-        *("core/summary/test_scored_summary_contract.py", "fakes/test_fold_child.py"),
+        *("core/summary/test_scored_summary_contract.py", "core/fold/test_validation_again.py"),
+        *("declarations/sections/test_tunable_trainers.py", "tracking/registry/test_round_trip.py"),
+        *("fakes/test_fold_child.py", "processes"),
         "assets",
     ),
     # They share an MLflow server, which takes 4 s to start.
-    "mlflow": ("tracking", "workflows", "reports", "cli", "processes", "project_folder"),
+    "mlflow": ("tracking", "workflows", "reports", "cli"),
     # `test_end_to_end.py` waits for daemons, minutes long.
     "others": (".",),
 }
@@ -37,6 +41,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 
 Beside what a group has to have, they are dealt so that all three take equally long, as each says at its end.
 """
+
+WARM_GROUP = "nnunet"
+"""The one that begins with what `warm_python` imports."""
+WARM = str(FOLDER / "warm_python.py")
+
+PLUGINS = ("-p", "no:cacheprovider", "-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin")
+"""Of pytest's, what the tests use; others that are installed are not looked for."""
 
 MADE_ONCE = "TESTS_MADE_ONCE"
 """A variable with the folder for what the processes share."""
@@ -46,10 +57,18 @@ def main(options: Sequence[str]) -> int:
     """Runs the groups, prints what they print, line by line behind the group's name, and returns 1 where one fails."""
     shared = tempfile.mkdtemp(prefix="made_once_")
     # Bytecode is kept, whatever the shell says: tests start a few hundred processes.
-    environment = {**os.environ, MADE_ONCE: shared, "PYTHONDONTWRITEBYTECODE": ""}
+    environment = {
+        **os.environ,
+        MADE_ONCE: shared,
+        "PYTHONDONTWRITEBYTECODE": "",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
+    environment.setdefault("OMP_NUM_THREADS", "1")  # as `conftest` has it, which comes after the first import
 
     def run(group: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, *arguments_of(group)]
+        given = [*PLUGINS, *options, *arguments_of(group)]
+        is_warm = group == WARM_GROUP and sys.platform == "linux"
+        command = [sys.executable, *((WARM, TESTS, *given, ROOM) if is_warm else ("-m", "pytest", *given))]
         last = ""
         with subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from nnunet_assets_tests.warm_python import WarmPopen
+from nnunet_assets_tests.warm_python import BESIDE, WarmPopen
 
 REPORT = """
-import torch
 import json, os, signal, sys
-before = sorted(name for name in sys.modules if name.startswith("nnunet"))
+from sys import modules  # that is what it is not asked for
+before = sorted(name for name in modules if name.startswith("nnunet"))
 from nnunetv2.paths import nnUNet_raw
 with os.fdopen(int(sys.argv[1])) as given:
     print(json.dumps({
@@ -23,7 +23,7 @@ with os.fdopen(int(sys.argv[1])) as given:
         "parent": os.getppid(), "leads": [os.getsid(0) == os.getpid(), os.getpgid(0) == os.getpid()],
         "given": given.read(), "files": sorted(os.listdir("/proc/self/fd")),
         "command": open("/proc/self/cmdline").read(), "signals": [str(signal.getsignal(n)) for n in (2, 15, 17)],
-        "before": before, "raw": str(nnUNet_raw), "read": sys.stdin.read(),
+        "before": before, "raw": str(nnUNet_raw), "read": sys.stdin.read(), "is_forked": "torch" in modules,
     }))
 print("warned", file=sys.stderr)
 """
@@ -57,6 +57,7 @@ def test_it_finds_what_a_process_of_its_own_finds(tmp_path: Path, flags: list[st
     found, expected = (
         report_of(kind, tmp_path, flags=flags, new_session=new_session) for kind in (WarmPopen, WarmPopen.__base__)
     )
+    assert (found.pop("is_forked"), expected.pop("is_forked")) == (True, False)
     assert found["command"].rstrip("\0") == expected.pop("command").rstrip("\0")
     assert {name: found[name] for name in expected} == expected
     assert (found["parent"], found["before"], found["raw"]) == (os.getpid(), [], "/their/raw")
@@ -105,6 +106,25 @@ def test_a_module_and_a_script_of_nnunet_run_as_the_main_one() -> None:
 )
 def test_what_it_could_not_do_alike_it_leaves_to_python(command: list[str], variables: dict[str, str]) -> None:
     assert not WarmPopen.warm.takes([sys.executable, *command], {**os.environ, **variables})
+
+
+BESIDE_IT = """
+import torch
+import os, subprocess, sys
+child = [sys.executable, "-P", "-c", "import torch\\nimport os; print(os.getppid(), os.environ['ODD'])"]
+print(subprocess.Popen.__name__, os.getpid(), subprocess.run(child, capture_output=True, text=True).stdout)
+"""
+
+
+def test_a_child_that_starts_children_has_one_beside_it() -> None:
+    process = WarmPopen(
+        [sys.executable, "-c", BESIDE_IT],
+        env={**os.environ, BESIDE: "1", "ODD": "there"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.communicate()[0].split() == ["WarmPopen", str(process.pid), str(process.pid), "there"]
+    assert process.returncode == 0
 
 
 def test_processes_of_the_default_tests_are_its_own() -> None:

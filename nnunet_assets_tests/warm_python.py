@@ -1,18 +1,21 @@
 """A Python that has imported what nnU-Net imports, and forks for tests what would import it again, for 6 s each.
 
-What it forks is what `python` would have started: a child of the process of the tests, in a session and a folder of
-its own, with the arguments, files and variables that it was given, which runs a module, a script or code as its main
-one and imports nnU-Net and this package itself. Only the libraries below them are there already. Whole starts are seen
+What it forks is what `python` would have started: a child of the process of the tests, in a session and a folder of its
+own, with the arguments, files and variables that it was given, which runs a module, a script or code as its main one
+and imports nnU-Net and this package itself. Only the libraries below them are there already. Tests that `side_by_side`
+starts as its child share even its imports; a child that starts children of that kind has one too. Whole starts are seen
 where others start these processes: in `test_end_to_end`, and in the trials of `faults`, which have none of this.
 """
 
 import array
+import atexit
 import ctypes
 import gc
 import json
 import os
 import re
 import runpy
+import signal
 import socket
 import subprocess
 import sys
@@ -37,20 +40,29 @@ OF_NNUNET = {
 }
 """What imports nnU-Net or torch, and does not ask whether it did."""
 
+THERE = "TESTS_WARM_PYTHON"
+"""A variable with the socket of one that is there already: beside tests that it has begun with itself."""
+
+BESIDE = "TESTS_WARM_PYTHON_BESIDE"
+"""A variable of a child of it that is to have one too, for the children that it starts."""
+
 FLAGS = frozenset({"-P", "-u"})
 OF_PYTHON = ("PYTHON", "LD_", "OMP_NUM_THREADS")
 """Variables that a Python or its libraries read at their start, by how they begin; `PYTHONPATH` may hold other ones."""
 
 SAFE_PATH = "PYTHONSAFEPATH"
-ROOM = 20_000
-"""Bytes of its command line in which those of its children find room."""
+ROOM = " " * 20_000
+"""The end of its command line, in which those of its children find room."""
+
+TESTS = "tests"
+"""What is to be a process of tests is called with: `python warm_python.py tests PYTEST_OPTION ... ROOM`."""
 
 
 class WarmPython:
     """The process that forks; it starts when it is asked for the first time."""
 
-    def __init__(self) -> None:
-        self._socket: socket.socket | None = None
+    def __init__(self, there: socket.socket | None = None) -> None:
+        self._socket = there
         self._process: subprocess.Popen[bytes] | None = None
         self._variables: dict[str, str] = {}
 
@@ -84,15 +96,16 @@ class WarmPython:
 
     def end(self) -> None:
         """Ends it, where it was started; what it forked lives on."""
-        if self._socket is not None and self._process is not None:
+        if self._socket is not None:
             self._socket.close()
+        if self._process is not None:
             self._process.wait()
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", __file__, str(theirs.fileno()), " " * ROOM],
+                [sys.executable, "-P", __file__, str(theirs.fileno()), ROOM],
                 env=self._variables,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -155,6 +168,8 @@ def nnunet_starts_warm(request: pytest.FixtureRequest) -> Iterator[None]:
     if "not faults" not in request.config.option.markexpr or sys.platform != "linux":
         yield
         return
+    if there := os.environ.pop(THERE, None):
+        WarmPopen.warm = WarmPython(socket.socket(fileno=int(there)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subprocess, "Popen", WarmPopen)
         yield
@@ -195,15 +210,45 @@ def _adopt_orphans(does: bool) -> None:
 
 def main(fd: int) -> NoReturn:
     """Imports, and forks until nobody can ask any more."""
-    os.dup2(fd, OWN_FD)
-    os.close(fd)
     _import_libraries()
+    with socket.socket(fileno=fd) as asked:
+        asked.send(b"\1")
+        _serve(asked)
+
+
+def run_tests(arguments: list[str]) -> NoReturn:
+    """Imports, and becomes pytest, with one beside it: what both need is imported once."""
+    del sys.path[0]  # this file's folder
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell that runs them in the background ignores
+    _import_libraries()
+    os.environ[THERE] = str(_beside().detach())
+    sys.path.insert(0, os.getcwd())  # noqa: PTH109 (as with `-m`)
+    sys.argv = ["pytest", *arguments]
+    code = _run("-m", "pytest")
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(code)  # what of nnU-Net's was forgotten would be missed at a usual end
+
+
+def _beside() -> socket.socket:
+    """Returns the socket of a child that forks as long as this process lives."""
+    ours, theirs = socket.socketpair()
+    if not os.fork():
+        ours.close()
+        _serve(theirs)
+    theirs.close()
+    return ours
+
+
+def _serve(asked: socket.socket) -> NoReturn:
+    """Forks until nobody can ask any more."""
+    os.dup2(asked.fileno(), OWN_FD)
+    asked.close()
     ours, owner = socket.socket(fileno=OWN_FD), os.getppid()
-    ours.send(b"\1")
     while True:
         size, fds, _, _ = socket.recv_fds(ours, 8, OWN_FD)
         if not size:
-            os._exit(0)  # what of nnU-Net's was forgotten would be missed at a usual end
+            os._exit(0)  # as above
         message = ours.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)
         if child := os.fork():
             os.waitpid(child, 0)
@@ -246,6 +291,7 @@ def _become(request: dict[str, Any], fds: list[int], ours: socket.socket) -> NoR
     command, variables = request["command"], request["environment"]
     _name_process(command)
     os.chdir(request["folder"])
+    has_one_beside = variables.pop(BESIDE, None)
     os.environ.clear()
     os.environ.update(variables)
     main = _main_of(command)
@@ -256,12 +302,15 @@ def _become(request: dict[str, Any], fds: list[int], ours: socket.socket) -> NoR
     sys.path[:0] = first
     sys.argv = [what if kind == "script" else kind, *command[arguments:]]
     for number, name in enumerate(("stdin", "stdout", "stderr")):
-        file = os.fdopen(number, "r" if number == 0 else "w", buffering=1)
+        file = os.fdopen(number, "r" if number == 0 else "w", buffering=1, closefd=False)
         file.reconfigure(write_through=True)  # as with -u
         setattr(sys, name, file)
         setattr(sys, f"__{name}__", file)
     ours.send(os.getpid().to_bytes(8, "big"))
     ours.close()
+    if has_one_beside:
+        WarmPopen.warm = WarmPython(_beside())
+        subprocess.Popen = WarmPopen  # type: ignore[misc]
     os._exit(_run(kind, what))
 
 
@@ -296,4 +345,8 @@ def _name_process(command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    # Behind what it is told there is room, in its command line, for those of its children.
+    told = sys.argv[1:-1]
+    if told[0] == TESTS:
+        run_tests(told[1:])
+    main(int(told[0]))
