@@ -30,10 +30,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("core/summary/test_scored_summary_contract.py", "core/fold/test_validation_again.py"),
         *("declarations/sections/test_tunable_trainers.py", "tracking/registry/test_round_trip.py"),
         *("fakes/test_fold_child.py", "processes"),
-        "assets",
+        *("assets", "reports"),
     ),
     # They share an MLflow server, which takes 4 s to start.
-    "mlflow": ("tracking", "workflows", "reports", "cli"),
+    "mlflow": ("tracking", "workflows", "cli"),
     # `test_end_to_end.py` waits for daemons, minutes long.
     "others": (".",),
 }
