@@ -205,7 +205,7 @@ def go_on(
     dataset = dataset_of(phantom.roots, child)
     continued = continued_fold(dataset, parent, "fold_0")
     inputs = fold_inputs(dataset, child, "fold_0", continued.training_hash)
-    options = TrainingOptions(seed=5, deterministic=True)
+    options = TrainingOptions(seed=5, deterministic=True, tensorboard=True)
     request = FoldRequest(child, "fold_0", chosen, "cpu", inputs, None, options, continued=continued)
     run_fold(request, phantom.roots, environment=phantom.environment, progress=progress)
 
@@ -233,3 +233,6 @@ def test_a_killed_continuation_ends_with_the_very_weights_of_one_that_was_not(
     assert killed
     assert have_equal_weights(*(phantom.folder("fold_0", one) / FINAL for one in (whole, stopped)))
     assert [record.epoch for record in epochs_of(phantom, stopped)] == [*range(5)]
+    assert shown_by_tensorboard(phantom.folder("fold_0", stopped)) == shown_by_tensorboard(
+        phantom.folder("fold_0", whole)
+    )
