@@ -152,7 +152,7 @@ def test_figures_and_report_follow_the_summary(dev: Any, trained: Any, settings:
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
 def test_a_browser_shows_the_assets_and_the_page_of_a_fold(dev: Any, trained: Any, tmp_path: Path) -> None:
-    from playwright.sync_api import sync_playwright
+    sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
 
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
     with sync_playwright() as playwright:

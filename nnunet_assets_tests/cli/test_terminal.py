@@ -70,7 +70,9 @@ def test_a_bar_is_for_terminals_and_for_what_takes_long(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(terminal, "QUIET_SECONDS", quiet_seconds)
-    monkeypatch.setenv("FORCE_COLOR", "1" if is_terminal else "")  # by which rich takes a pipe for a terminal
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    if is_terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")  # by which rich takes a pipe for a terminal
     with TerminalProgress() as progress:
         progress.step("cases read", 3, 20)
         progress.say("Reading.")

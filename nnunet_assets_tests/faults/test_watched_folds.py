@@ -134,7 +134,7 @@ def tensorboard(folder: Path, log: Path) -> Iterator[str]:
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
 def test_a_browser_shows_scalars_histograms_images_and_hyperparameters(fold: WatchedFold, tmp_path: Path) -> None:
-    from playwright.sync_api import sync_playwright
+    sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
 
     pictures = Path(os.environ.get("SCREENSHOTS", str(tmp_path)))
     quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]

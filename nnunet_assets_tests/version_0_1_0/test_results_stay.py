@@ -5,11 +5,13 @@ import sqlite3
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from packaging.version import Version
 
 from nnunet_assets.cli.main import main
 from nnunet_assets.core.dataset.curation import Curation
@@ -34,6 +36,13 @@ from nnunet_assets_tests.environment import environment_without
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS
 
 pytestmark = MLFLOW_WARNINGS
+
+opens_its_store = pytest.mark.skipif(
+    Version(version("mlflow")) < Version("3.17"), reason="its tracking store was made by MLflow 3.17"
+)
+reads_its_weights = pytest.mark.skipif(
+    Version(version("numpy")) < Version("2"), reason="its checkpoints hold numbers of numpy 2"
+)
 
 HERE = Path(__file__).parent
 OLD_PLACE = "/srv/nnunet/project"
@@ -159,6 +168,7 @@ def test_folds_that_were_validated_again_with_the_same_scores_are_finished(
             summary.write_bytes(known)
 
 
+@opens_its_store
 @pytest.mark.parametrize("experiment", [SHORT, ADOPTED], ids=lambda one: one.name_in_dataset)
 def test_every_source_gives_the_numbers_of_then(project: Path, experiment: Experiment) -> None:
     for source in ("results", "mlflow"):
@@ -224,6 +234,7 @@ def test_adopting_again_changes_nothing(project: Path, roots: Roots) -> None:
     assert runs(project) == before
 
 
+@opens_its_store
 def test_an_interrupted_fold_goes_on(project: Path, roots: Roots) -> None:
     folder, runs_before = CUT.fold_folder(roots, "fold_0"), runs(project)
     epochs = [record.epoch for record in read_records(journal_path(folder)) if record.epoch is not None]
@@ -237,6 +248,8 @@ def test_an_interrupted_fold_goes_on(project: Path, roots: Roots) -> None:
     assert {status for _, status in runs(project)} == {"FINISHED"}
 
 
+@opens_its_store
+@reads_its_weights
 def test_a_fold_that_is_adopted_again_goes_on_in_its_run_and_every_source_has_its_scores(
     project: Path, roots: Roots
 ) -> None:

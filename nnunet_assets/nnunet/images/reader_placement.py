@@ -225,7 +225,7 @@ def refuse_unwritable_place(name: str, placement: Placement, reader: str) -> Non
     try:
         # Of no voxel, and without the header, as nnU-Net writes a prediction.
         nibabel.Nifti1Image(np.broadcast_to(np.uint8(0), placement.shape), placement.affine)
-    except HeaderDataError:
+    except (HeaderDataError, np.linalg.LinAlgError):  # the latter by an older nibabel
         raise VolumeError(
             "D045",
             f"{name} has axes that span no volume: two are one, or one has no length. {reader}, nnU-Net's reader of "

@@ -110,7 +110,7 @@ def test_the_page_says_what_the_folds_took_and_in_which_versions_they_differ() -
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
 def test_a_browser_shows_it_sorts_its_cases_and_asks_nobody(tmp_path: Path) -> None:
-    from playwright.sync_api import sync_playwright
+    sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
 
     file = tmp_path / "cv_report.html"
     file.write_text(cv_page(summary(), {}, {}, [PageFigure("A figure.", FIGURE, "image/svg+xml")], EVALUATION))

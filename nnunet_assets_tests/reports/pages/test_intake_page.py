@@ -84,7 +84,7 @@ def test_nothing_that_users_wrote_is_markup() -> None:
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
 def test_a_browser_shows_it_sorts_it_asks_nobody_and_runs_no_foreign_script(tmp_path: Path) -> None:
-    from playwright.sync_api import sync_playwright
+    sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
 
     cases = (row("a", 9.5), row(EVIL, 10.25), row("c", 100.0))
     page_file, *_ = write_intake(tmp_path / "with space", report(Finding("D035", "warning", EVIL, EVIL), cases=cases))
