@@ -40,10 +40,10 @@ class DemoError(NnunetAssetsError):
 def demo(folder: Path | None) -> None:
     """Run a whole cross-validation on a generated dataset.
 
-    In FOLDER, a project that declares a phantom dataset; without it in the current folder if that is one, else in the
-    new folder nnunet_assets_demo. What is finished is not done again.
+    In FOLDER, a project that declares a phantom dataset, or a new folder, which becomes one; without it in the current
+    folder if that is one, else in nnunet_assets_demo. What is finished is not done again.
     """
-    root = (folder or _default_folder()).resolve()
+    root = _project_folder(folder).resolve()
     settings = project_settings(root)
     project = read_project(root)
     config = _phantom_experiment(project)
@@ -69,10 +69,10 @@ def demo(folder: Path | None) -> None:
     console.print(f"\n    {command} dev{where}\n")
 
 
-def _default_folder() -> Path:
-    if is_project(Path.cwd()):
+def _project_folder(named: Path | None) -> Path:
+    if named is None and is_project(Path.cwd()):
         return Path.cwd()
-    folder = Path(DEMO_FOLDER)
+    folder = named or Path(DEMO_FOLDER)
     if not folder.exists():
         from nnunet_assets.cli.project.init import init_project
 
