@@ -57,7 +57,7 @@ def test_the_processes_of_the_fold_are_sampled_and_reach_its_run(uri: str, fold:
         report = following.finish("FINISHED")
     taken = samples(fold)
     assert report.problem is None
-    assert taken[-1].values["system/cpu_percent"] > 10
+    assert taken[-1].values["system/cpu_percent"] > 1
     assert 50_000_000 < taken[-1].values["system/memory_used_bytes"] < 4_000_000_000
     tracked = Tracked(uri, tmp_path)
     sent = tracked.history("system/memory_used_bytes")
@@ -72,7 +72,7 @@ def test_a_fold_that_trains_for_less_than_two_samples_has_one(fold: Path, monkey
         start(fold)
         wait_until(lambda: len(samples(fold)) >= 1)
     (taken,) = samples(fold)
-    assert taken.values["system/cpu_percent"] > 10
+    assert taken.values["system/cpu_percent"] > 1
 
 
 def test_samples_of_an_outage_are_sent_later_and_once(uri: str, fold: Path, tmp_path: Path) -> None:
