@@ -163,7 +163,10 @@ def _box(*images: Voxels) -> tuple[slice, ...]:
     """Returns the box beyond which all is background; one voxel where everything is."""
     from scipy.ndimage import find_objects
 
-    is_there = np.logical_or.reduce([image != 0 for image in images])
+    first, *others = images
+    is_there = first != 0
+    for image in others:
+        is_there |= image != 0  # in place: `np.logical_or.reduce` stacks copies of all
     found: list[tuple[slice, ...]] = find_objects(is_there.view(np.uint8))
     return found[0] if found else (slice(0, 1),) * is_there.ndim
 
