@@ -54,7 +54,7 @@ def test_the_help_of_no_command_waits_for_anything_heavy() -> None:
     ("arguments", "sentence"),
     [
         (["check-confg"], "There is no command 'check-confg'. Did you mean check-config? Commands: demo, init,"),
-        (["check-config", "--folder", "x"], "No such option"),
+        (["check-config", "--folder", "x"], click.NoSuchOption("--folder").format_message()),
         (["init"], "Missing argument 'FOLDER'"),
         (["dev", "--port", "99999"], "99999 is not in the range 1<=x<=65535"),
         (["up", "--mlflow-port", "0"], "0 is not in the range 1<=x<=65535"),

@@ -46,16 +46,15 @@ def owner_lock(path: Path) -> FileLock:
 
 def is_owned(path: Path) -> bool:
     """Says whether another process holds an owner's lock; where nobody can tell, none is known to."""
-    if not path.exists():
+    if owner_lock(path).is_locked:
         return False
-    lock = owner_lock(path)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
+        with path.open("rb") as file:  # filelock opens it to write, so that a look would change its time
+            flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
     except (OSError, LockingError):
         return False
-    lock.release()
     return False
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import NoSuchOption
 from click.testing import CliRunner, Result
 
 from nnunet_assets.cli.fold import train as train_module
@@ -260,7 +261,7 @@ def test_a_training_with_other_settings_is_not_put_aside_unasked(prepared: Roots
         (["0", "--val"], "Only a fold that is trained to its end can be validated"),
         (["5"], "fold_5 does not exist; the splits of Dataset951_Records have fold_0, fold_1."),
         (["9"], "fold_9 does not exist; the splits of Dataset951_Records have fold_0, fold_1."),
-        (["-1"], "No such option"),
+        (["-1"], NoSuchOption("-1").format_message()),
         (["a"], "FOLD is 'a'. It is the number of a fold, such as 0, or all: a model on every case."),
         (["0.5"], "FOLD is '0.5'. It is the number of a fold, such as 0, or all: a model on every case."),
         (["0", "-device", "tpu"], "'tpu' is not one of 'cuda', 'cpu', 'mps'"),

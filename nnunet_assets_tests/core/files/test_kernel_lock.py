@@ -78,6 +78,17 @@ def test_what_is_owned_is_known_to_others_as_long_as_it_is(tmp_path: Path) -> No
         pass  # whoever looked has it no more
 
 
+def test_a_look_whether_a_lock_is_held_leaves_no_trace_and_keeps_no_other_look_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    path.write_text("of an older version")
+    before = path.stat()
+    with path.open("rb") as file:
+        flock(file, fcntl.LOCK_SH)  # as a look does
+        assert not is_owned(path)
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+    assert path.read_text() == "of an older version"
+
+
 @pytest.mark.usefixtures("without_locks")
 def test_where_nobody_can_lock_nobody_is_known_to_own(tmp_path: Path) -> None:
     (tmp_path / "a.lock").touch()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from nnunet_assets.core.fold.journal import Record, append_record, read_records
@@ -52,13 +53,13 @@ def test_the_processes_of_the_fold_are_sampled_and_reach_its_run(uri: str, fold:
     with tracker(uri, fold) as following:
         with busy_child(), SystemSampler(fold, 0, seconds=0.1):
             start(fold)
-            wait_until(lambda: len(samples(fold)) >= 3)
+            wait_until(lambda: len(samples(fold)) >= 3 and samples(fold)[-1].values["system/cpu_percent"] > 10)
+            held = sum(process.memory_full_info().pss for process in psutil.Process().children(recursive=True))
         train(fold, 0, 0)
         report = following.finish("FINISHED")
     taken = samples(fold)
     assert report.problem is None
-    assert taken[-1].values["system/cpu_percent"] > 1
-    assert 50_000_000 < taken[-1].values["system/memory_used_bytes"] < 4_000_000_000
+    assert 50_000_000 < taken[-1].values["system/memory_used_bytes"] == pytest.approx(held, rel=0.1)
     tracked = Tracked(uri, tmp_path)
     sent = tracked.history("system/memory_used_bytes")
     assert sent == [(number, record.values["system/memory_used_bytes"]) for number, record in enumerate(taken)]
@@ -66,13 +67,18 @@ def test_the_processes_of_the_fold_are_sampled_and_reach_its_run(uri: str, fold:
     assert report.n_sent == 2
 
 
-def test_a_fold_that_trains_for_less_than_two_samples_has_one(fold: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fold_that_trains_for_less_than_two_samples_has_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fold_samples, "LOOK_SECONDS", 0.1)
-    with busy_child(), SystemSampler(fold, 0, seconds=600.0):
-        start(fold)
-        wait_until(lambda: len(samples(fold)) >= 1)
-    (taken,) = samples(fold)
-    assert taken.values["system/cpu_percent"] > 1
+
+    def percent(fold: Path) -> float:
+        with busy_child(), SystemSampler(fold, 0, seconds=600.0):
+            start(fold)
+            wait_until(lambda: len(samples(fold)) >= 1)
+        (taken,) = samples(fold)
+        return float(taken.values["system/cpu_percent"])
+
+    # In a tenth of a second of a crowded machine one of them may get no turn.
+    assert any(percent(tmp_path / f"fold_{number}") > 10 for number in range(10))
 
 
 def test_samples_of_an_outage_are_sent_later_and_once(uri: str, fold: Path, tmp_path: Path) -> None:

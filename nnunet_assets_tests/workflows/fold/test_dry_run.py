@@ -54,11 +54,7 @@ def asked(
 
 
 def traces(folder: Path) -> dict[str, tuple[int, int]]:
-    # An older filelock touches the lock that it looks at.
-    return {
-        str(path): (path.stat().st_size, path.stat().st_mtime_ns if path.suffix != ".lock" else 0)
-        for path in folder.rglob("*")
-    }
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
 
 
 def interrupted(roots: Roots, n_epochs: int, fold: str = "fold_0") -> None:
