@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 
-from nnunet_assets_tests.warm_python import ROOM, TESTS
+from nnunet_assets_tests.warm_process import TESTS
+from nnunet_assets_tests.warm_python import MODULE, ROOM
 
 FOLDER = Path(__file__).parent
 
@@ -43,8 +44,7 @@ Beside what a group has to have, they are dealt so that all three take equally l
 """
 
 WARM_GROUP = "nnunet"
-"""The one that begins with what `warm_python` imports."""
-WARM = str(FOLDER / "warm_python.py")
+"""The one that begins with what `warm_process` imports."""
 
 PLUGINS = ("-p", "no:cacheprovider", "-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin")
 """Of pytest's, what the tests use; others that are installed are not looked for."""
@@ -68,7 +68,7 @@ def main(options: Sequence[str]) -> int:
     def run(group: str) -> tuple[int, str]:
         given = [*PLUGINS, *options, *arguments_of(group)]
         is_warm = group == WARM_GROUP and sys.platform == "linux"
-        command = [sys.executable, *((WARM, TESTS, *given, ROOM) if is_warm else ("-m", "pytest", *given))]
+        command = [sys.executable, "-m", *((MODULE, TESTS, *given, ROOM) if is_warm else ("pytest", *given))]
         last = ""
         with subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
