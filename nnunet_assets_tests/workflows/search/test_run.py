@@ -1,5 +1,6 @@
 """A search run from its beginning, gone on with, refused and extended; folds and Tune are played."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +14,11 @@ from nnunet_assets.errors import ConfigError, SearchError
 from nnunet_assets.processes.child import ChildResult
 from nnunet_assets.processes.exit_codes import ExitCode
 from nnunet_assets.workflows.search import run as module
+from nnunet_assets.workflows.search import tune_driver
 from nnunet_assets.workflows.search.book import Book
 from nnunet_assets.workflows.search.run import TrialLines, run_search, search_named, trial_in_words
 from nnunet_assets.workflows.search.status import search_status
+from nnunet_assets.workflows.search.tune_driver import DriverRequest
 from nnunet_assets_tests.fakes.fold_child import Ends
 from nnunet_assets_tests.recorded_progress import RecordedProgress
 from nnunet_assets_tests.search_builders import begun_book, project_with_search
@@ -82,6 +85,25 @@ def test_a_driver_that_fails_ends_the_search_with_what_to_do(
     monkeypatch.setattr(module, "run_child", lambda *_, **__: ChildResult(70, "It broke.", ""))
     with pytest.raises(SearchError, match=r"its driver ended: It broke\. .*search run lr` goes on"):
         run_search(search.settings, search.project, search.config, RecordedProgress())
+
+
+def test_the_driver_is_asked_for_the_search_and_given_what_ray_reads_whatever_the_project_says_of_it(
+    search: PlayedSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, DriverRequest, Mapping[str, str]]] = []
+
+    def run_child(module: str, request: DriverRequest, *, environment: Mapping[str, str], **_: object) -> ChildResult:
+        asked.append((module, request, environment))
+        return ChildResult(0, None, "")
+
+    monkeypatch.setattr(module, "run_child", run_child)
+    theirs = {"RAY_memory_monitor_refresh_ms": "250", "NNUNET_ASSETS_FOLDS_AT_ONCE": "9", "THEIRS": "1"}
+    settings = replace(search.settings, variables={**search.settings.variables, **theirs})
+    run_search(settings, search.project, search.config, RecordedProgress(), is_tracked=False, environment={"NEW": "2"})
+    ((name, request, environment),) = asked
+    assert name == tune_driver.__name__
+    assert request == DriverRequest(settings.project, search.config.of.dataset, "lr", is_tracked=False)
+    assert environment.items() >= {**theirs, "NEW": "2", **tune_driver.RAY_VARIABLES}.items()
 
 
 def changed(search: PlayedSearch, **fields: object) -> PlayedSearch:

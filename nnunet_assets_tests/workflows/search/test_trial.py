@@ -2,8 +2,10 @@
 
 import queue
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -176,4 +178,5 @@ def test_a_fold_that_another_process_trains_is_waited_for_and_no_longer_than_so_
     search = play_search(tmp_path, monkeypatch)
     monkeypatch.setattr(trial, "train_from_there", ended)
     monkeypatch.setattr(trial, "OWNED_SECONDS", patience)
+    monkeypatch.setattr(trial, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: None))
     assert reports(TrialRun(search.work, 0, POINT))[-1]["problem"] == problem
