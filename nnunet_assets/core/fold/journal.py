@@ -21,6 +21,8 @@ from nnunet_assets.core.files.regular_file import open_regular, read_regular
 
 _TAIL_BYTES = 1 << 20
 """More than a line has, even with the parameters of a training."""
+_SHORT_TAIL_BYTES = 1 << 12
+"""More than most lines have."""
 
 Kind = Literal["start", "epoch", "end"]
 
@@ -48,13 +50,22 @@ def journal_path(fold_folder: Path) -> Path:
     return fold_folder / OWN_FOLDER / "journal.jsonl"
 
 
-def append_record(path: Path, kind: Kind, values: Mapping[str, Any], epoch: int | None = None) -> None:
-    """Appends one record in a single write and flushes it to the disk; one process at a time may append.
+def append_record(
+    path: Path, kind: Kind, values: Mapping[str, Any], epoch: int | None = None, *, flushes: bool = True
+) -> None:
+    """Appends one record in a single write; one process at a time may append.
+
+    Args:
+        path: The journal.
+        kind: Of the record, as its values and epoch are.
+        values: See `Record`.
+        epoch: See `Record`.
+        flushes: Also wait until it is on the disk: a machine that loses its power keeps it then, too.
 
     Raises:
         OSError: The disk is full. The journal is as it was: a cut line would hide all that is appended after it.
     """
-    append_whole(path, _line(Record(kind, max(now_ms(), _last_ms(path) + 1), epoch, values)), flushes=True)
+    append_whole(path, _line(Record(kind, max(now_ms(), _last_ms(path) + 1), epoch, values)), flushes=flushes)
 
 
 def last_epoch(path: Path) -> Record | None:
@@ -65,14 +76,17 @@ def last_epoch(path: Path) -> Record | None:
 
 def _last_ms(path: Path) -> int:
     """Returns the time of a journal's last record, which may be of a process before the clock was set; else 0."""
-    records = filter(None, map(_parse, _last_lines(path)[-2:]))
+    lines = _last_lines(path, _SHORT_TAIL_BYTES)
+    # The first of them may be the end of one.
+    lines = lines if len(lines) > 2 else _last_lines(path)
+    records = filter(None, map(_parse, lines[-2:]))
     return max((record.time_ms for record in records), default=0)
 
 
-def _last_lines(path: Path) -> list[bytes]:
+def _last_lines(path: Path, n_bytes: int = _TAIL_BYTES) -> list[bytes]:
     try:
         with open_regular(path) as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - n_bytes))
             return file.read().splitlines(keepends=True)
     except FileNotFoundError:
         return []

@@ -38,6 +38,8 @@ from nnunet_assets.tracking.store.server_errors import Failure, unreachable
 POLL_SECONDS = 1.0
 MAX_WAIT_SECONDS = 60.0
 """The longest wait between two tries; the first is one poll, and each is twice the one before."""
+MAX_LOAD = 0.05
+"""Of one core, for following a journal: a longer one is looked at less often."""
 FLUSH_SECONDS = 30.0
 WRITING_SECONDS = 2.0
 INTERRUPTED_FLUSH_SECONDS = 5.0
@@ -207,17 +209,21 @@ class FoldTracker:
         return paths
 
     def _follow(self) -> None:
-        wait = self._poll_seconds
+        wait, took_before = self._poll_seconds, 0.0
         reported: str | None = None
         while self._ending is None:
+            begun = time.thread_time()
             is_sent = self._sender.send()
+            took = time.thread_time() - begun
+            rest, took_before = min(took, took_before) / MAX_LOAD, took  # the first pass also imports MLflow
             if self._sender.problem != reported:
                 reported = self._sender.problem
                 _logger.log(
                     logging.WARNING if reported else logging.INFO, "%s", reported or "MLflow has every record again."
                 )
             is_soon = is_sent or self._sender.is_early
-            wait = self._poll_seconds if is_soon else min(2 * wait, MAX_WAIT_SECONDS)
+            wait = max(self._poll_seconds, rest) if is_soon else 2 * wait
+            wait = min(wait, MAX_WAIT_SECONDS)
             self._wake.wait(wait)
         _drain(self._sender, *self._ending)
 
@@ -273,7 +279,7 @@ def _drain(sender: FoldSender, ending: Ending | None, until: float) -> None:
     while True:
         sender.send(ending, until=until)
         left = until - time.monotonic()
-        is_hopeless = sender.failure is not None and sender.failure.cause in ("unauthorized", "unusable")
+        is_hopeless = sender.failure is not None and sender.failure.cause in ("unauthorized", "unusable", "refused")
         if sender.is_done or is_hopeless or left <= 0:
             return
         time.sleep(min(wait, left))
@@ -289,7 +295,12 @@ def _report_of(run: FoldRun, tracking_uri: str, n_records: int, problem: str | N
     n_waiting = max(0, n_records - len(run.sent))
     is_open = run.ending is not None and not run.is_closed
     silence = None
-    if n_waiting or is_open:
+    if n_waiting and run.sent:
+        silence = (
+            f"MLflow at {redacted(tracking_uri)} has taken {len(run.sent):,} of {n_records:,} records in the time that "
+            "it had."
+        )
+    elif n_waiting or is_open:
         # A call that hangs has not failed so far.
         silence = unreachable(tracking_uri, "no answer yet")
     elif run.files:

@@ -20,7 +20,7 @@ from nnunet_assets.core.training.panel_files import PANELS
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun, params_path, uploads_folder
 from nnunet_assets.tracking.fold.sent_model import send_model
-from nnunet_assets.tracking.runs.batches import MAX_METRICS_PER_BATCH, MAX_PARAMS_PER_BATCH, params_of, points, tags_of
+from nnunet_assets.tracking.runs.batches import MAX_METRICS_PER_BATCH, batches_of, params_of, points, tags_of
 from nnunet_assets.tracking.store import names
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets.tracking.store.leaving_files import as_it_may_leave, hides_places
@@ -157,7 +157,7 @@ class RunWriter:
         """Sends parameters and tags; a parameter that MLflow has with another value becomes a note in a tag."""
         from mlflow.entities import Param, RunTag
 
-        params, tags = params_of(record), tags_of(record)
+        params, tags = params_of(record), tags_of(record, names.own_name if run.keeps_names else names.escaped)
         if not run.keeps_names:  # what a script calls its optimizer is no part of nnU-Net's trainer
             tags = {**names.search_tags(params), **tags}
         if self._pseudonyms:
@@ -172,14 +172,18 @@ class RunWriter:
         changed = [f"{key}: {logged[key]} -> {text}" for key, text in texts.items() if logged.get(key, text) != text]
         if changed:
             tags[names.CHANGED_PARAMS] = first_offenders(changed, shown=50)
-        client.log_batch(
-            run.run_id,
-            tags=[RunTag(key, names.cut(text, names.MAX_TAG_LENGTH)) for key, text in tags.items()],
-            synchronous=True,
-        )
-        new = [Param(key, text) for key, text in texts.items() if key not in logged]
-        for start in range(0, len(new), MAX_PARAMS_PER_BATCH):
-            client.log_batch(run.run_id, params=new[start : start + MAX_PARAMS_PER_BATCH], synchronous=True)
+        tags = {key: names.cut(text, names.MAX_TAG_LENGTH) for key, text in tags.items()}
+        for batch in batches_of(self._taken(tags)):
+            client.log_batch(run.run_id, tags=[RunTag(*tag) for tag in batch.items()], synchronous=True)
+        for batch in batches_of({key: text for key, text in self._taken(texts).items() if key not in logged}):
+            client.log_batch(run.run_id, params=[Param(*param) for param in batch.items()], synchronous=True)
+
+    def _taken(self, texts: Mapping[str, str]) -> dict[str, str]:
+        """Returns the parameters or tags whose names MLflow takes; the others are noted, and cost only themselves."""
+        reasons = [names.too_long(name) for name in texts if len(name) > names.MAX_NAME_LENGTH]
+        if reasons:
+            self._note(f"Not sent: {first_offenders(reasons)}.")
+        return {name: text for name, text in texts.items() if len(name) <= names.MAX_NAME_LENGTH}
 
     def _add_files(self, run: FoldRun, files: Sequence[str]) -> None:
         """Takes up the files that a record names, where the destination takes any."""

@@ -80,14 +80,14 @@ class Spool:
         (folder / OWN_FOLDER).mkdir(parents=True)
         self._lock = _lock_of(folder)
 
-    def begin(self) -> None:
-        """Writes the first record; whoever follows the journal has to look already.
+    def begin(self, tags: Mapping[str, str]) -> None:
+        """Writes the first record, with the run's tags; whoever follows the journal has to look already.
 
         Raises:
             OSError: The disk refuses it.
         """
         self._hold()
-        self._start({})
+        self._start({"tags": dict(tags)})
 
     def add_params(self, params: Mapping[str, Any]) -> None:
         """Adds parameters, nested as they are; one that is there already is replaced, and MLflow notes both.
@@ -106,13 +106,16 @@ class Spool:
         """
         self._start({"tags": dict(tags)})
 
-    def add_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+    def add_metrics(self, metrics: Mapping[str, float | str], step: int) -> None:
         """Adds values at a step.
+
+        They are the operating system's at once, and outlive the script; only a machine that loses its power may lose
+        the last of them. To wait for the disk would cost a script a millisecond a value, and seconds on some drives.
 
         Raises:
             OSError: The disk refuses it.
         """
-        append_record(journal_path(self.folder), "epoch", metrics, step)
+        append_record(journal_path(self.folder), "epoch", metrics, step, flushes=False)
 
     def place_for(self, name: str, artifact_path: str | None = None) -> Path:
         """Returns where a file is to be put that is to be uploaded; its folder is there.

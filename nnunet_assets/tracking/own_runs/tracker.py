@@ -6,8 +6,8 @@ what goes wrong is a warning in Python's logging, and is in `problems`.
 """
 
 import atexit
-import json
 import logging
+import os
 import shutil
 import sys
 import threading
@@ -22,10 +22,11 @@ from typing import Any, Concatenate, Literal, ParamSpec, Self
 
 from nnunet_assets.errors import first_offenders
 from nnunet_assets.tracking.fold.fold_tracker import INTERRUPTED_FLUSH_SECONDS
+from nnunet_assets.tracking.own_runs.given import config_of, numbers_of, step_of, tags_of
 from nnunet_assets.tracking.own_runs.saved_models import save_model
 from nnunet_assets.tracking.own_runs.spool import FOLDER, RunTracker, Spool, remove_sent
 from nnunet_assets.tracking.store.destination import Destination
-from nnunet_assets.tracking.store.names import MAX_TAG_LENGTH, cut
+from nnunet_assets.tracking.store.names import MAX_NAME_LENGTH, cut
 
 END_SECONDS = 10.0
 """How long the end of a run waits for a server; the rest is left on the disk."""
@@ -97,6 +98,7 @@ class Tracker:
         self._lock = threading.RLock()
         self._url: str | None = None
         self._run_id: str | None = None
+        self._process = os.getpid()
         if self.enabled:
             atexit.register(self._end_at_exit)
 
@@ -131,16 +133,16 @@ class Tracker:
         attempt = uuid.uuid4().hex
         folder = self._root / f"{time.time_ns():020d}-{attempt[:8]}"
         spool = Spool(folder, attempt)
-        all_tags = {key: cut(str(value), MAX_TAG_LENGTH) for key, value in {**self._tags, **(tags or {})}.items()}
+        name = run_name or ("" if nested else self._run_name) or f"run {attempt[:8]}"
         sender = RunTracker(
             self._destination,
             experiment_name=self._destination.experiment_of(self._experiment),
             folder=folder,
-            tags=all_tags,
-            run_name=run_name or ("" if nested else self._run_name) or f"run {attempt[:8]}",
+            tags={},
+            run_name=cut(name, MAX_NAME_LENGTH),
             parent=self._open[-1].spool.folder if nested and self._open else None,
         )
-        spool.begin()
+        spool.begin(tags_of({**self._tags, **(tags or {})}))
         sender.__enter__()
         self._open.append(_OpenRun(spool, sender))
 
@@ -150,22 +152,25 @@ class Tracker:
 
         A value that is given again is noted in a tag: MLflow keeps the first one of a parameter.
         """
-        self._innermost().spool.add_params(json.loads(json.dumps(dict(config), default=str)))
+        self._innermost().spool.add_params(config_of(config))
 
-    @_never_raises
     def log_metric(self, name: str, value: float, step: int = 0) -> None:
-        """Logs a value."""
-        self._innermost().spool.add_metrics({name: float(value)}, step)
+        """Logs a value; `nan` and infinity are values too."""
+        self.log_metrics({name: value}, step)
 
     @_never_raises
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Logs values of one step."""
-        self._innermost().spool.add_metrics({name: float(value) for name, value in metrics.items()}, step)
+        """Logs values of one step; one that is no number costs only itself."""
+        numbers, reasons = numbers_of(metrics)
+        if numbers:
+            self._innermost().spool.add_metrics(numbers, step_of(step))
+        if reasons:
+            self._note(f"Not logged: {first_offenders(reasons)}.")
 
     @_never_raises
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Gives the run tags."""
-        self._innermost().spool.add_tags({key: cut(str(value), MAX_TAG_LENGTH) for key, value in tags.items()})
+        self._innermost().spool.add_tags(tags_of(tags))
 
     @_never_raises
     def log_artifact(self, file: Path | str, artifact_path: str | None = None) -> None:
@@ -228,6 +233,9 @@ class Tracker:
             status: What MLflow shows.
             timeout_seconds: How long to wait for a server; what it has not taken by then is left to `sync`.
         """
+        if status not in _FAILURES:
+            self._note(f"end_run did nothing: {status!r} is no status; they are {', '.join(_FAILURES)}.")
+            return
         self._end_down_to(max(0, len(self._open) - 1), status, timeout_seconds)
 
     @property
@@ -293,6 +301,8 @@ class Tracker:
         self._end_down_to(0, status, seconds)
 
     def _end_at_exit(self) -> None:
+        if os.getpid() != self._process:  # one that was forked: the run goes on where it was begun
+            return
         # What Python keeps of an exception that nobody caught.
         self._end_all(_status_of(getattr(sys, "last_value", None)))
 

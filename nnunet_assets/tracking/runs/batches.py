@@ -1,6 +1,7 @@
 """How journal records become what MLflow takes in one call."""
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from nnunet_assets.core.fold.journal import Record
@@ -8,7 +9,13 @@ from nnunet_assets.core.text.redaction import masked
 from nnunet_assets.tracking.store import names
 
 MAX_METRICS_PER_BATCH = 1000
-MAX_PARAMS_PER_BATCH = 100
+MAX_TEXTS_PER_BATCH = 100
+MAX_BATCH_BYTES = 900_000
+"""A server takes 1,000,000 in a request, with what stands around the texts."""
+
+
+NOT_FINITE = ("nan", "inf", "-inf")
+"""How a journal writes them where they are values, and not the lack of one."""
 
 
 class Point(NamedTuple):
@@ -42,19 +49,19 @@ def points(
 ) -> tuple[list[Point], list[str]]:
     """Returns the values of an `epoch` or `end` record, and why the ones that are missing here cannot be metrics.
 
-    An undefined value (None) is left out without a reason.
+    An undefined value (None) is left out without a reason; `nan`, `inf` and `-inf` are what a script says itself.
 
     Args:
         record: Of the journal.
         step: Of the points.
         name_of: Makes a metric's name of a series.
     """
-    reasons = names.unusable_series(record.values)
+    reasons = names.unusable_series(record.values, name_of)
     found = []
     for series, value in record.values.items():
         if value is None or series in reasons:
             continue
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if value not in NOT_FINITE and (isinstance(value, bool) or not isinstance(value, int | float)):
             reasons[series] = f"{series!r} is {value!r}, which is not a number"
             continue
         found.append(Point(name_of(series), float(value), record.time_ms, step))
@@ -66,6 +73,21 @@ def params_of(start: Record) -> dict[str, object]:
     return dict(masked(start.values.get("params") or {}))
 
 
-def tags_of(start: Record) -> dict[str, str]:
+def tags_of(start: Record, name_of: Callable[[str], str] = names.escaped) -> dict[str, str]:
     """Returns a start record's own tags as MLflow takes them."""
-    return {names.escaped(key): str(value) for key, value in masked(start.values.get("tags") or {}).items()}
+    return {name_of(key): str(value) for key, value in masked(start.values.get("tags") or {}).items()}
+
+
+def batches_of(texts: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Yields parameters or tags in batches that a server takes, by their number and by the bytes of their JSON."""
+    batch: dict[str, str] = {}
+    n_bytes = 0
+    for key, text in texts.items():
+        more = len(json.dumps({"key": key, "value": text}))
+        if len(batch) == MAX_TEXTS_PER_BATCH or (batch and n_bytes + more > MAX_BATCH_BYTES):
+            yield batch
+            batch, n_bytes = {}, 0
+        batch[key] = text
+        n_bytes += more
+    if batch:
+        yield batch

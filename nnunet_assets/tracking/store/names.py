@@ -10,7 +10,7 @@ Open XML. The escaping is reversible; what it cannot make unique is refused.
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from nnunet_assets.core.files.layout import Experiment
@@ -211,18 +211,28 @@ def own_name(name: str) -> str:
     return "/".join(map(escaped, name.split("/")))
 
 
-def unusable_series(series: Iterable[str]) -> dict[str, str]:
-    """Returns the series that cannot have an MLflow metric of their own, each with the reason."""
+def unusable_series(series: Iterable[str], name_of: Callable[[str], str] = metric_name) -> dict[str, str]:
+    """Returns the series that cannot have an MLflow metric of their own, each with the reason.
+
+    Args:
+        series: All that a record has.
+        name_of: Makes a metric's name of a series.
+    """
     reasons: dict[str, str] = {}
     taken: dict[str, str] = {}
     for name in series:
         # MySQL and SQL Server compare names without regard to case and to how an accent is encoded.
-        key = unicodedata.normalize("NFKC", metric_name(name)).casefold()
-        if len(metric_name(name)) > MAX_NAME_LENGTH:
-            reasons[name] = f"{name!r} is longer than MLflow's {MAX_NAME_LENGTH} characters"
+        key = unicodedata.normalize("NFKC", name_of(name)).casefold()
+        if len(name_of(name)) > MAX_NAME_LENGTH:
+            reasons[name] = too_long(name)
         elif taken.setdefault(key, name) != name:
             reasons[name] = f"{name!r} differs from {taken[key]!r} only in case or accents, which some databases ignore"
     return reasons
+
+
+def too_long(name: str) -> str:
+    """Returns why MLflow does not take a name; a metric, a parameter and a tag may have one of the same length."""
+    return f"{cut(name, 80)!r} is longer than MLflow's {MAX_NAME_LENGTH} characters"
 
 
 def metric_names(series: Iterable[str]) -> dict[str, str]:

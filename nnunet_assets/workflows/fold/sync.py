@@ -47,6 +47,10 @@ class SyncReport:
         return self.problem if self.problem and not report.is_done else report.problem
 
 
+LEAST_SECONDS = 10.0
+"""What a folder may take, however many there are, as long as there is any time left."""
+
+
 def sync(
     settings: Settings, destination: Destination, folds: Sequence[Path] = (), timeout_seconds: float = 300.0
 ) -> SyncReport:
@@ -71,7 +75,8 @@ def _own_runs(destination: Destination, settings: Settings, until: float) -> dic
     """
     reports: dict[Path, TrackingReport] = {}
     problems: dict[str, str | None] = {}
-    for folder in own_run_folders(settings.data):
+    folders = list(own_run_folders(settings.data))
+    for n_done, folder in enumerate(folders):
         end_killed(folder)
         there = own_destination(folder, destination)
         reports[folder] = known_report(there, folder)
@@ -81,7 +86,8 @@ def _own_runs(destination: Destination, settings: Settings, until: float) -> dic
             if problem := problems[there.tracking_uri]:
                 reports[folder] = replace(reports[folder], problem=problem)
                 continue
-            reports[folder] = send_waiting(there, folder, timeout_seconds=max(0.0, until - time.monotonic()))
+            share = _share(until, len(folders) - n_done)
+            reports[folder] = send_waiting(there, folder, timeout_seconds=share)
         ended = (known := FoldRun.load(folder)) is not None and known.ending is not None
         if reports[folder].is_done and ended:
             remove_sent(folder, there)
@@ -132,12 +138,21 @@ def _send(destination: Destination, settings: Settings, folders: Sequence[Path],
     # Else a server that is down would be waited for at every fold.
     if problem := _problem_of(destination):
         return SyncReport(reports, problem if waiting else None)
-    for folder in [*waiting, *others]:
-        left = until - time.monotonic()
-        if left <= 0 and folder in others:
+    for n_done, folder in enumerate([*waiting, *others]):
+        share = _share(until, len(folders) - n_done)
+        if share <= 0 and folder in others:
             break
-        reports[folder] = send_waiting(destination, folder, timeout_seconds=max(0.0, left))
+        reports[folder] = send_waiting(destination, folder, timeout_seconds=share)
     return SyncReport(reports)
+
+
+def _share(until: float, n_folders: int) -> float:
+    """Returns the seconds that one of the folders may take, so that one that is refused again and again starves none.
+
+    What the others do not need is for those that come later; what is not through by then goes on at the next time.
+    """
+    left = max(0.0, until - time.monotonic())
+    return min(left, max(LEAST_SECONDS, left / n_folders))
 
 
 def _prepare_again(destination: Destination, roots: Roots, folder: Path) -> None:

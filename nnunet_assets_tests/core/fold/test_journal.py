@@ -220,6 +220,19 @@ def test_times_grow_whatever_is_done_to_the_clock_and_between_processes(path: An
     assert times[-1] - ahead.time_ms < 1000  # and what has passed is not what the clock says
 
 
+@pytest.mark.parametrize("length", [0, 100, 1000, 1900, 2000, 2100, 3900, 4100, 50_000])
+def test_times_grow_behind_lines_of_any_length_whole_or_cut(path: Any, length: int) -> None:
+    ahead = time.time_ns() // 1_000_000 + 3_600_000
+    write_records(path, [Record("start", ahead, None, {"text": "x" * length})])
+    append_record(path, "epoch", {"text": "y" * length}, 0, flushes=False)
+    with path.open("ab") as file:
+        file.write(b'0123abcd {"kind"' + b"z" * length)
+    path.write_bytes(path.read_bytes() + b"\n")
+    append_record(path, "epoch", {}, 1)
+    (whole,) = [line for line in path.read_bytes().splitlines() if b'"epoch": 1,' in line]
+    assert json.loads(whole[9:])["time_ms"] == ahead + 2
+
+
 def test_the_last_epoch_is_found_behind_any_number_of_validations_and_a_line_that_was_cut(path: Any) -> None:
     assert last_epoch(path) is None
     append_record(path, "start", {})

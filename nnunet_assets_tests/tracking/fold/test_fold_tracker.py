@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from nnunet_assets.core.fold.journal import journal_path, saved_epochs_path, truncate_after_epoch
 from nnunet_assets.tracking.fold.fold_run import Ending, FoldRun
-from nnunet_assets.tracking.fold.fold_tracker import known_report, send_waiting
+from nnunet_assets.tracking.fold.fold_tracker import MAX_LOAD, known_report, send_waiting
 from nnunet_assets.tracking.fold.sender import FoldSender
 from nnunet_assets.tracking.store.destination import Destination
 from nnunet_assets_tests.fakes.mlflow_client import InMemoryMlflow
@@ -493,3 +494,21 @@ def test_an_epoch_that_would_be_trained_again_after_a_kill_is_not_sent_before_a_
         report = following.finish("KILLED")
     assert tracked.history("train_loss") == losses(3)
     assert (report.n_sent, report.n_waiting, report.problem) == (5, 0, None)
+
+
+def test_a_journal_that_takes_long_to_read_is_looked_at_less_often(
+    in_memory: str, fold: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[float] = []
+
+    def costly(*_: object, **__: object) -> bool:
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+        passes.append(time.monotonic())
+        return True
+
+    with tracker(in_memory, fold) as following:
+        monkeypatch.setattr(following._sender, "send", costly)
+        wait_until(lambda: len(passes) >= 3)
+        assert passes[2] - passes[1] >= 0.02 / MAX_LOAD

@@ -1,11 +1,16 @@
 """A tracker of a script's own on a real store: what it logs, how runs end, and what a server that is down costs."""
 
 import logging
+import math
+import os
 import time
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
 import nnunet_assets
@@ -230,8 +235,68 @@ def test_nothing_that_is_given_breaks_a_script(with_store: Settings, caplog: pyt
         ours.log_artifact("/nowhere/x.txt")
         ours.log_artifact(__file__, "../../out")
         ours.log_figure(object(), "x.png")
-    assert len(ours.problems) == 4
+        ours.log_config(5)  # type: ignore[arg-type]
+        ours.log_metric("loss", 1.0, step=0.5)  # type: ignore[arg-type]
+        ours.end_run("finished")  # type: ignore[arg-type]
+    assert len(ours.problems) == 7
+    assert "end_run did nothing: 'finished' is no status; they are FINISHED, FAILED, KILLED." in ours.problems
     assert "log_artifact did not work (FileNotFoundError): /nowhere/x.txt is not there." in ours.problems
     assert any("is no place among the artifacts of a run" in problem for problem in ours.problems)
     assert not list(with_store.project.rglob("out"))
-    assert "log_metric did not work (ValueError)" in caplog.text
+    assert "Not logged: 'loss' (ValueError): could not convert string to float: 'much'." in caplog.text
+
+
+def odd_name(random: Random) -> str:
+    """Letters of any script, slashes, what MLflow takes no name with, none at all, and now and then too many."""
+    letters = "abzß中😀 _-.:/\\()[]{}?!'\"`\n\t\0x5"
+    return "".join(random.choices(letters, k=random.choice([0, 1, 5, 20, 245, 400])))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_what_mlflow_never_takes_costs_only_itself(seed: int, with_store: Settings, runs: Any) -> None:
+    random = Random(seed)
+    odd = {odd_name(random): f"{'ü' * random.choice([1, 9000])}{number}" for number in range(220)}
+    values = dict(zip(odd, cycle([np.float32(0.5), np.int64(3), True, "0.25", np.ones(1)]), strict=False))
+    ours = tracker(with_store, name="n" * 300)
+    with ours.start_run(tags=odd):
+        ours.set_tags({f"late {number}": "z" for number in range(150)})
+        ours.log_config({"odd": odd, "many": {(1, number): "y" * 6000 for number in range(150)}, "nan": math.nan})
+        ours.log_metrics(values, step=np.int64(7))  # type: ignore[arg-type]
+        ours.log_metrics({"good": 1.0, "none": None, "many": np.ones(3)})  # type: ignore[dict-item]
+    (run,) = runs().values()
+    assert run.info.status == "FINISHED"
+    fit = {name for name in map(names.own_name, odd) if len(name) <= names.MAX_NAME_LENGTH}
+    assert fit <= set(run.data.tags)
+    assert {f"late {number}" for number in range(150)} <= set(run.data.tags)
+    assert {name for name in map(names.escaped, odd) if len(f"odd/{name}") <= names.MAX_NAME_LENGTH} == {
+        key.removeprefix("odd/") for key in run.data.params if key.startswith("odd/")
+    }
+    assert (run.data.params["nan"], len([key for key in run.data.params if key.startswith("many/")])) == ("nan", 150)
+    assert set(run.data.metrics) == fit | {"good"}
+    assert all(len(problem) < 3000 for problem in ours.problems)
+    assert "longer than MLflow's 250 characters" in " ".join(ours.problems)
+    assert "Not logged: 'none' (TypeError)" in " ".join(ours.problems)
+    assert left(with_store) == []
+
+
+def test_values_that_are_not_finite_are_seen(with_store: Settings, runs: Any) -> None:
+    with tracker(with_store) as ours:
+        for step, value in enumerate([0.5, math.nan, math.inf, -math.inf]):
+            ours.log_metric("loss", value, step)
+    (run,) = runs().values()
+    points = runs.client.get_metric_history(run.info.run_id, "loss")
+    most = 1.7976931348623157e308  # in which MLflow's databases keep an infinity
+    assert [str(point.value) for point in sorted(points, key=lambda point: point.step)] == [
+        *("0.5", "nan", str(most), str(-most))
+    ]
+
+
+def test_a_process_that_is_forked_does_not_end_the_run(with_store: Settings, runs: Any) -> None:
+    ours = tracker(with_store)
+    ours.log_metric("loss", 0.5)
+    with pytest.MonkeyPatch.context() as there:
+        there.setattr(os, "getpid", lambda: 1)
+        ours._end_at_exit()
+    assert len(ours._open) == 1
+    ours._end_at_exit()
+    assert [run.info.status for run in runs().values()] == ["FINISHED"]

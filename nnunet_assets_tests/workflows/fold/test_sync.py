@@ -1,6 +1,7 @@
 """What of the folds waits to be sent, in which order it is sent, and what a report says of it."""
 
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,15 @@ SENT = TrackingReport("1", "1", None, 3, 0, 0, None, is_done=True)
 REFUSED = TrackingReport("1", "1", None, 3, 0, 1, "1 record was refused.", is_done=True)
 WAITING = TrackingReport(None, None, None, 0, 3, 0, "No answer yet.", is_done=False)
 FOLDS = {Path("fold_0"): SENT, Path("fold_1"): REFUSED, Path("fold_2"): WAITING}
+
+
+def test_no_folder_takes_the_time_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    assert module._share(400.0, 1) == 300.0
+    assert module._share(400.0, 10) == 30.0
+    assert module._share(400.0, 1000) == module.LEAST_SECONDS
+    assert module._share(105.0, 1000) == 5.0
+    assert module._share(99.0, 1) == 0.0
 
 
 def test_a_fold_waits_until_nothing_is_left_to_try() -> None:
@@ -115,7 +125,8 @@ class TestWhatIsSent:
         assert [name for name, _ in asked] == ["probe", "fold_1", "fold_0"]
         assert (report.problem, report.n_waiting) == (None, 0)
         assert list(report.folds.values()) == [SENT, SENT]
-        assert all(299 < left <= 300 for _, left in asked[1:])
+        # The first of two leaves the other as much, and does not need it.
+        assert [round(share, -1) for _, share in asked[1:]] == [150, 300]
 
     def test_is_what_is_named_and_no_more(
         self,
@@ -281,7 +292,7 @@ class TestRunsOfScripts:
         report = sync(settings, destination)
         assert asked == ["down", "up"]
         assert [one[:2] for one in sent] == [("up", name) for name in ("ended", "open", "gone", "slow_ended")]
-        assert all(299 < seconds <= 300 for _, _, seconds in sent)
+        assert [round(seconds) for _, _, seconds in sent] == [75, 100, 150, 300]
         assert removed == ["done_ended", "ended"]
         assert list(report.folds) == [Path(name) for name in names]
         assert [one.is_done for one in report.folds.values()] == [True, False, False, True, True, True, False]
