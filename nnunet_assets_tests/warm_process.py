@@ -92,6 +92,7 @@ def _serve(asked: socket.socket) -> NoReturn:
 
 def _import_libraries() -> None:
     """Imports what nnU-Net imports, and forgets what is imported anew."""
+    path = list(sys.path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import nnunetv2.ensembling.ensemble
@@ -100,6 +101,7 @@ def _import_libraries() -> None:
     for name in list(sys.modules):
         if name.partition(".")[0] in IMPORTED_ANEW:
             del sys.modules[name]
+    sys.path[:] = path  # to which older versions of what is imported add folders of their own
     gc.collect()
     gc.freeze()
 
