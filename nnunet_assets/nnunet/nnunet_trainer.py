@@ -23,6 +23,7 @@ class LabelManager(Protocol):
     ignore_label: int | None
     foreground_regions: Sequence[Label]
     foreground_labels: Sequence[Label]
+    num_segmentation_heads: int
 
     def convert_logits_to_segmentation(self, predicted_logits: Any) -> Any:
         """Returns labels of (channels, *space)."""

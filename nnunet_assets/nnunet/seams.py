@@ -68,7 +68,7 @@ MEMBERS: Mapping[tuple[str, str], type | tuple[str, ...]] = {
     ("nnunetv2.preprocessing.preprocessors.default_preprocessor", "DefaultPreprocessor"): ("run_case_save",),
     ("nnunetv2.inference.predict_from_raw_data", "nnUNetPredictor"): (
         *("initialize_from_trained_model_folder", "predict_logits_from_preprocessed_data", "plans_manager"),
-        *("configuration_manager", "label_manager", "dataset_json"),
+        *("configuration_manager", "label_manager", "dataset_json", "network", "device"),
     ),
 }
 """By class, what is used of its objects."""

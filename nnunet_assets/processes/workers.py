@@ -12,6 +12,9 @@ from nnunet_assets.processes.variables import AUGMENTATION, EXPORT, check_variab
 MAX_EXPORT_PROCESSES = 8
 MAX_AUGMENTATION_PROCESSES = 12
 
+WAIT_POLICY = "OMP_WAIT_POLICY"
+"""OpenMP's, by which torch computes on a CPU."""
+
 
 def worker_variables(
     environment: Mapping[str, str], n_cpus: int | None = None, *, n_sharing: int = 1, n_halvings: int = 0
@@ -46,6 +49,15 @@ def planning_variables(environment: Mapping[str, str], *, n_halvings: int = 0) -
     """
     variables = worker_variables(environment, n_halvings=n_halvings)
     return {**variables, AUGMENTATION: str(max(1, int(variables[AUGMENTATION])))}
+
+
+def waiting_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns how threads that predict on the CPU wait for each other: as the user set it, or passively.
+
+    Threads that wait by spinning take the processors from those that they wait for: on a machine with other work a
+    prediction took five times as long. What is computed is the same.
+    """
+    return {WAIT_POLICY: environment.get(WAIT_POLICY, "PASSIVE")}
 
 
 def positive_number(environment: Mapping[str, str], variable: str) -> int | None:

@@ -20,7 +20,7 @@ from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.processes.machine.device_lease import DeviceLease, device_lease, usable_gpus
 from nnunet_assets.processes.supervisor import run_with_restarts
 from nnunet_assets.processes.variables import EXPORT
-from nnunet_assets.processes.workers import MAX_EXPORT_PROCESSES, usable_cpus, worker_variables
+from nnunet_assets.processes.workers import MAX_EXPORT_PROCESSES, usable_cpus, waiting_variables, worker_variables
 
 DEVICE_FILE = "device.json"
 """In the work folder, once a child has loaded the model: what it predicts on."""
@@ -28,9 +28,6 @@ DEVICE_FILE = "device.json"
 PREDICTING = "cases predicted"
 
 POLL_SECONDS = 0.5
-
-WAIT_POLICY = "OMP_WAIT_POLICY"
-"""OpenMP's, by which torch computes on a CPU."""
 
 CHILD = "nnunet_assets.nnunet.predictions.prediction_process"
 
@@ -218,11 +215,7 @@ def _variables(environment: Mapping[str, str], lease: DeviceLease, n_halvings: i
         # nnU-Net's predictor computes on no more processors than nnU-Net may start processes; and on how many decides
         # the last bit of a logit: as many as nnUNetv2_predict takes.
         variables[EXPORT] = str(max(1, min(MAX_EXPORT_PROCESSES, usable_cpus() // lease.n_sharing)))
-    if not lease.gpus and WAIT_POLICY not in environment:
-        # Threads that wait for each other by spinning take the processors from those that they wait for: on a machine
-        # with other work a prediction took five times as long. What is computed is the same.
-        variables[WAIT_POLICY] = "PASSIVE"
-    return variables
+    return variables if lease.gpus else {**variables, **waiting_variables(environment)}
 
 
 class _Relayed(Silent):

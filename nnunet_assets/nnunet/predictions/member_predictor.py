@@ -14,6 +14,7 @@ from nnunet_assets.core.files.layout import fold_index
 from nnunet_assets.core.model.usable_model import Member
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in_child
 from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, PredictionFlags
+from nnunet_assets.nnunet.predictions.predictor_copies import PredictorCopies
 from nnunet_assets.nnunet.trainer.trainer import trainer_class
 from nnunet_assets.nnunet.trainer.whole_predictions import read_back_predictions
 
@@ -48,11 +49,17 @@ class MemberPredictor:
         folds = tuple(fold_index(fold) for fold in member.folds)
         self._predictor.initialize_from_trained_model_folder(str(member.folder), folds, member.checkpoint)
         read_back_predictions(self._predictor.plans_manager.image_reader_writer_class)
+        self.copies = PredictorCopies(self._predictor)
 
     @property
     def labels(self) -> Any:
         """nnU-Net's `LabelManager`."""
         return self._predictor.label_manager
+
+    @property
+    def n_heads(self) -> int:
+        """How many logits a voxel has."""
+        return int(self.labels.num_segmentation_heads)
 
     @property
     def file_ending(self) -> str:
@@ -79,8 +86,7 @@ class MemberPredictor:
 
     def logits(self, data: "torch.Tensor") -> "np.ndarray":
         """Returns the mean over the folds, in the geometry of what was preprocessed."""
-        logits: np.ndarray = self._predictor.predict_logits_from_preprocessed_data(data).cpu().numpy()
-        return logits
+        return self.copies.logits(data)
 
     def mask(self, logits: "np.ndarray", properties: Properties) -> "np.ndarray":
         """Returns the mask in the geometry of the image, axes (z, y, x)."""

@@ -7,16 +7,18 @@ Cases are preprocessed and written in threads of this process, not in processes 
 the next one is begun: an ensemble keeps no probabilities on the disk, and a kill loses the cases in flight alone.
 """
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from math import prod
+from typing import TYPE_CHECKING
 
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.nnunet.predictions.cases_run import DEVICE_FILE
+from nnunet_assets.nnunet.predictions.in_order import in_order
 from nnunet_assets.nnunet.predictions.member_predictor import MemberPredictor, Properties
 from nnunet_assets.nnunet.predictions.prediction_request import CaseToPredict, PredictionRequest
+from nnunet_assets.nnunet.predictions.predictor_copies import predict_at_once
 from nnunet_assets.nnunet.predictions.written_mask import postprocessed, write_mask
 from nnunet_assets.nnunet.trainer.devices import compute_repeatably, device_name, resolve_device
 from nnunet_assets.processes.child import child_main
@@ -24,11 +26,12 @@ from nnunet_assets.processes.machine.memory import free_memory_bytes
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
 MOST_THREADS = 3
-"""Before and after the predictor each: what nnUNetv2_predict takes, by default."""
+"""Before and after the predictor each, what nnUNetv2_predict takes by default; and at most so many predict at once."""
 
-DATA_COPIES, LOGIT_COPIES = 3, 6
+DATA_COPIES, LOGIT_COPIES, LOGIT_BYTES = 3, 6, 2
 """What a case takes of the memory at most, in sizes of its preprocessed image (raw, resampled, as tensor) and of its
 logits, which are of 16 bits and are resampled with 32."""
 
@@ -41,9 +44,37 @@ class _Task:
     index: int
     predictor: MemberPredictor
 
-    def preprocess(self) -> dict[str, Any]:
+    def preprocess(self) -> "_Preprocessed":
         previous = self.case.previous[self.index] if self.case.previous else None
-        return self.predictor.preprocess(self.case, previous)
+        made = self.predictor.preprocess(self.case, previous)
+        return _Preprocessed(self, made["data"], made["data_properties"])
+
+
+@dataclass(frozen=True)
+class _Preprocessed:
+    """What nnU-Net makes of an image for its network."""
+
+    task: _Task
+    data: "torch.Tensor"
+    properties: Properties
+
+    @property
+    def needed_bytes(self) -> int:
+        logits_bytes = LOGIT_BYTES * self.task.predictor.n_heads * prod(self.data.shape[1:])
+        needed: int = DATA_COPIES * self.data.nbytes + LOGIT_COPIES * logits_bytes
+        return needed
+
+    def predict(self) -> "_Predicted":
+        return _Predicted(self.task, self.task.predictor.logits(self.data), self.properties)
+
+
+@dataclass(frozen=True)
+class _Predicted:
+    """What a member's network makes of it."""
+
+    task: _Task
+    logits: "np.ndarray"
+    properties: Properties
 
 
 def predict_cases(request: PredictionRequest) -> None:
@@ -56,23 +87,21 @@ def predict_cases(request: PredictionRequest) -> None:
     if request.is_repeatable:
         compute_repeatably()
     n_threads = max(1, min(MOST_THREADS, default_num_processes))
+    n_at_once = predict_at_once([one.copies for one in predictors], n_threads)
     members = ", ".join(f"{member.experiment.title} {list(member.folds)}" for member in request.members)
-    print(f"{len(request.cases)} cases on {device_name(device)}: {members}.", flush=True)
+    print(f"{len(request.cases)} cases on {device_name(device)}, {n_at_once} at once: {members}.", flush=True)
     tasks = [_Task(case, index, one) for case in request.cases for index, one in enumerate(predictors)]
     export, room = _Export(request, predictors, device_name(device)), _Room()
-    with ThreadPoolExecutor(n_threads, "preprocess") as before, ThreadPoolExecutor(n_threads, "export") as after:
-        exported: deque[Future[_Sum | None]] = deque()
-        so_far: Future[_Sum | None] | None = None
-        for task, item in _preprocessed(tasks, before, n_threads, room):
-            logits = task.predictor.logits(item["data"])
-            room.needed_bytes = max(room.needed_bytes, DATA_COPIES * item["data"].nbytes + LOGIT_COPIES * logits.nbytes)
-            so_far = after.submit(export.add, task, logits, item["data_properties"], so_far if task.index else None)
-            exported.append(so_far)
-            # A GPU is faster than what follows it: the logits of no more than a few cases wait in memory.
-            while len(exported) > n_threads or (exported and room.is_short()):
-                exported.popleft().result()
-        for future in exported:
-            future.result()
+    with (
+        ThreadPoolExecutor(n_threads, "preprocess") as before,
+        ThreadPoolExecutor(n_at_once, "predict") as within,
+        ThreadPoolExecutor(n_threads, "export") as after,
+    ):
+        preprocessed = in_order((before.submit(task.preprocess) for task in tasks), n_threads, room.is_short)
+        predicted = in_order(_predictions(preprocessed, within, room), n_at_once - 1, room.is_short)
+        # A GPU is faster than what follows it: the logits of no more than a few cases wait in memory.
+        for _ in in_order(_exports(predicted, after, export), n_threads, room.is_short):
+            pass
 
 
 @dataclass
@@ -138,18 +167,23 @@ class _Export:
         print(f"{task.case.name} is predicted.", flush=True)
 
 
-def _preprocessed(
-    tasks: Sequence[_Task], pool: ThreadPoolExecutor, n_ahead: int, room: _Room
-) -> Iterator[tuple[_Task, dict[str, Any]]]:
-    """Yields the tasks in their order, each with what nnU-Net makes of its case, while the next few are made."""
-    made: deque[tuple[_Task, Future[dict[str, Any]]]] = deque()
-    for task in tasks:
-        made.append((task, pool.submit(task.preprocess)))
-        while len(made) > n_ahead or (made and room.is_short()):
-            first, future = made.popleft()
-            yield first, future.result()
-    for task, future in made:
-        yield task, future.result()
+def _predictions(
+    preprocessed: Iterable[_Preprocessed], pool: ThreadPoolExecutor, room: _Room
+) -> "Iterator[Future[_Predicted]]":
+    """Yields the prediction of each, once it is asked for."""
+    for one in preprocessed:
+        room.needed_bytes = max(room.needed_bytes, one.needed_bytes)
+        yield pool.submit(one.predict)
+
+
+def _exports(
+    predicted: Iterable[_Predicted], pool: ThreadPoolExecutor, export: _Export
+) -> "Iterator[Future[_Sum | None]]":
+    """Yields the export of each, once it is asked for."""
+    so_far: Future[_Sum | None] | None = None
+    for one in predicted:
+        so_far = pool.submit(export.add, one.task, one.logits, one.properties, so_far if one.task.index else None)
+        yield so_far
 
 
 if __name__ == "__main__":

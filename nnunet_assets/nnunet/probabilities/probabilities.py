@@ -28,7 +28,7 @@ from nnunet_assets.processes.child import LOG_FILE, ChildResult, run_child
 from nnunet_assets.processes.machine.device_lease import device_lease
 from nnunet_assets.processes.machine.memory import free_memory_bytes
 from nnunet_assets.processes.supervisor import FoldFailed, run_with_restarts
-from nnunet_assets.processes.workers import usable_cpus, worker_variables
+from nnunet_assets.processes.workers import usable_cpus, waiting_variables, worker_variables
 from nnunet_assets.settings import trusted_code
 
 PREDICTING = "validation cases predicted again"
@@ -209,6 +209,7 @@ def _run(
                     **environment,
                     **roots.environment(),
                     **worker_variables(environment, n_sharing=lease.n_sharing, n_halvings=n_halvings),
+                    **({} if lease.gpus else waiting_variables(environment)),
                     **lease.variables,
                 },
                 on_poll=look,

@@ -8,8 +8,7 @@ numbers are, bit by bit, those of `nnUNetv2_train --val --npz`. On a GPU sums de
 """
 
 import warnings
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -17,6 +16,8 @@ from nnunet_assets.core.dataset.dataset_json import DATASET_JSON
 from nnunet_assets.core.files.json_file import write_json_atomically
 from nnunet_assets.nnunet.plans.code_names import refuse_foreign_code_in_child
 from nnunet_assets.nnunet.predictions.cases_run import DEVICE_FILE
+from nnunet_assets.nnunet.predictions.in_order import in_order
+from nnunet_assets.nnunet.predictions.predictor_copies import PredictorCopies, predict_at_once
 from nnunet_assets.nnunet.probabilities.probabilities_request import FoldToPredict, ProbabilitiesRequest
 from nnunet_assets.nnunet.probabilities.probability_store import ProbabilityStore
 from nnunet_assets.nnunet.trainer.devices import device_name, resolve_device
@@ -45,19 +46,22 @@ def _predict_fold(fold: FoldToPredict, device: Any, n_threads: int) -> None:
     dataset = infer_dataset_class(str(fold.cases_folder))(
         str(fold.cases_folder), list(fold.cases), folder_with_segs_from_previous_stage=previous
     )
-    store = ProbabilityStore(fold.store)
-    with ThreadPoolExecutor(n_threads, "export") as pool:
-        exported: deque[Future[None]] = deque()
-        for case, made_from in fold.cases.items():
-            # The logits of the next case wait in memory while those before are exported.
-            while len(exported) >= n_threads:
-                exported.popleft().result()
-            data, _, seg_previous, properties = dataset.load_case(case)
-            logits = predictor.predict_logits_from_preprocessed_data(_network_input(predictor, data, seg_previous))
-            export = partial(_export, predictor, store, case, made_from)
-            exported.append(pool.submit(export, logits.cpu(), properties))
-        for future in exported:
-            future.result()
+    store, copies = ProbabilityStore(fold.store), PredictorCopies(predictor)
+    n_at_once = predict_at_once([copies], n_threads)
+
+    def predict(case: str) -> tuple[str, Any, Any]:
+        data, _, seg_previous, properties = dataset.load_case(case)
+        return case, copies.logits(_network_input(predictor, data, seg_previous)), properties
+
+    with ThreadPoolExecutor(n_at_once, "predict") as within, ThreadPoolExecutor(n_threads, "export") as after:
+        predicted = in_order((within.submit(predict, case) for case in fold.cases), n_at_once - 1)
+        exported = (
+            after.submit(partial(_export, predictor, store, case, fold.cases[case]), logits, properties)
+            for case, logits, properties in predicted
+        )
+        # The logits of the next case wait in memory while those before are exported.
+        for _ in in_order(exported, n_threads - 1):
+            pass
 
 
 def _network_input(predictor: Any, data: Any, seg_previous: Any) -> Any:
