@@ -17,7 +17,8 @@ class Tracker(_Tracker):
     warning in Python's logging, and is in `problems`.
 
     What is logged goes to the innermost run that is open; where none is, one is begun. Used as a context manager it
-    ends every open run: FINISHED, FAILED by an exception, KILLED by an interruption. So does the end of the process.
+    ends every open run: FINISHED, FAILED by an exception or an exit with a code, KILLED by an interruption. So does the
+    end of the process.
 
     Args:
         tracking_uri: MLflow's server or store; None: `MLFLOW_TRACKING_URI`, else the project's own store.

@@ -22,9 +22,10 @@ def report_metadata(page: Path, tracked: TrackedRun, *, is_there: bool = True) -
 
 def run_metadata(tracked: TrackedRun, log: logging.Logger) -> dict[str, dg.MetadataValue]:
     """Returns the link to the run; a tracking server that failed costs a warning, not the asset."""
+    shown: dict[str, dg.MetadataValue] = {}
     if tracked.problem:
         log.warning(tracked.problem)
-        return {"mlflow_problem": dg.MetadataValue.text(tracked.problem)}
+        shown["mlflow_problem"] = dg.MetadataValue.text(tracked.problem)
     if tracked.url:
-        return {"mlflow_run": dg.MetadataValue.url(tracked.url)}
-    return {"mlflow_run": dg.MetadataValue.text(tracked.run_id)} if tracked.run_id else {}
+        return {**shown, "mlflow_run": dg.MetadataValue.url(tracked.url)}
+    return {**shown, "mlflow_run": dg.MetadataValue.text(tracked.run_id)} if tracked.run_id else shown

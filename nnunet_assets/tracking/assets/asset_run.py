@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunet_assets.core.text.redaction import redacted
-from nnunet_assets.errors import TrackingError
+from nnunet_assets.errors import TrackingError, first_offenders
 from nnunet_assets.tracking.runs.batches import MAX_METRICS_PER_BATCH
 from nnunet_assets.tracking.runs.cross_validation_run import make_run, nest_folds, run_by_tags
 from nnunet_assets.tracking.runs.run_times import later_than
@@ -57,7 +57,7 @@ class TrackedRun:
     Attributes:
         run_id: None where MLflow does not have it.
         url: The run's page; None without one.
-        problem: A full sentence where MLflow does not have it; None where it does.
+        problem: A full sentence where MLflow does not have it, or not all of it; None where it does.
     """
 
     run_id: str | None = None
@@ -108,7 +108,9 @@ def bring_up_to_date(
             client.set_terminated(run_id, "FINISHED", at_ms)
     except Exception as error:  # noqa: BLE001 (whatever a tracking server may do, what was computed stands)
         return TrackedRun(problem=explain(error, destination.tracking_uri).sentence)
-    return TrackedRun(run_id, destination.run_url(experiment_id, run_id))
+    left_out = list(names.unusable_series(run.metrics or ()).values())
+    problem = f"Not sent to MLflow: {first_offenders(left_out)}." if left_out else None
+    return TrackedRun(run_id, destination.run_url(experiment_id, run_id), problem)
 
 
 def _in_words(run: AssetRun, words: RunWords) -> AssetRun:
@@ -122,13 +124,14 @@ def _show(client: "MlflowClient", experiment_id: str, run: AssetRun, dagster_run
 
     Of two points MLflow shows the later one: where the clock was set back since, it would go on showing the old one.
     """
-    named = names.metric_names(run.metrics or ())
     tags = {**run.identity, **run.tags, **({names.DAGSTER_RUN_ID: dagster_run_id} if dagster_run_id else {})}
     found = run_by_tags(client, experiment_id, run.identity)
     run_id = found or make_run(client, experiment_id, run.identity, tags, run_name=run.name)
     at_ms = later_than(client.get_run(run_id).info)
     if run.metrics is not None:
-        _log(client, run_id, at_ms, tags, {named[series]: value for series, value in run.metrics.items()})
+        left_out = names.unusable_series(run.metrics)
+        metrics = {names.metric_name(name): value for name, value in run.metrics.items() if name not in left_out}
+        _log(client, run_id, at_ms, tags, metrics)
         if run.identity[names.RUN_TYPE] == "cv_summary":
             nest_folds(client, experiment_id, run_id, run.identity[names.EXPERIMENT])
     return run_id, at_ms

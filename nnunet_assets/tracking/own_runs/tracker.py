@@ -67,7 +67,8 @@ class Tracker:
     """Logs to MLflow from a script, a trainer or an asset of one's own.
 
     What is logged goes to the innermost run that is open; where none is, one is begun. Used as a context manager it
-    ends every open run: FINISHED, FAILED by an exception, KILLED by an interruption. So does the end of the process.
+    ends every open run: FINISHED, FAILED by an exception or an exit with a code, KILLED by an interruption. So does the
+    end of the process.
 
     Args:
         destination: Where runs go.
@@ -335,4 +336,6 @@ class _Until:
 def _status_of(error: BaseException | None) -> Status:
     if error is None:
         return "FINISHED"
+    if isinstance(error, SystemExit):  # by which many a script ends that went well
+        return "FAILED" if error.code else "FINISHED"
     return "FAILED" if isinstance(error, Exception) else "KILLED"

@@ -16,7 +16,6 @@ from typing import Any, Literal
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold import iterations
 from nnunet_assets.core.fold.commit import FINAL_CHECKPOINT, FoldInputs
-from nnunet_assets.errors import TrackingError, first_offenders
 from nnunet_assets.processes.machine import fold_samples
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -233,22 +232,6 @@ def unusable_series(series: Iterable[str], name_of: Callable[[str], str] = metri
 def too_long(name: str) -> str:
     """Returns why MLflow does not take a name; a metric, a parameter and a tag may have one of the same length."""
     return f"{cut(name, 80)!r} is longer than MLflow's {MAX_NAME_LENGTH} characters"
-
-
-def metric_names(series: Iterable[str]) -> dict[str, str]:
-    """Returns series to MLflow metric name.
-
-    Raises:
-        TrackingError: Two of them would share a name, or one is too long.
-    """
-    wanted = list(series)
-    reasons = unusable_series(wanted)
-    if reasons:
-        raise TrackingError(
-            f"These series cannot be metrics in MLflow: {first_offenders(list(reasons.values()))}. Rename their labels "
-            f"in dataset.json."
-        )
-    return {name: metric_name(name) for name in wanted}
 
 
 def flattened(params: Mapping[str, Any]) -> dict[str, str]:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from nnunet_assets.core.files.layout import Experiment
-from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking.assets.asset_run import AssetRun, TrackedRun, bring_up_to_date
 from nnunet_assets.tracking.assets.asset_runs import summary_run
 from nnunet_assets.tracking.store.client import connect
@@ -104,10 +103,16 @@ def test_experiments_that_differ_in_their_variant_have_a_run_each(destination: D
     assert len({shown(destination, {"dice": 0.8}, run=run) for run in (FLAT, SHORT)}) == 2
 
 
-def test_two_labels_under_one_name_are_refused(client: Any, destination: Destination) -> None:
-    with pytest.raises(TrackingError, match="'dice/tumor' differs from 'dice/Tumor' only in case"):
-        shown(destination, {"dice/Tumor": 0.8, "dice/tumor": 0.7})
-    assert all_runs(client) == []
+def test_labels_that_cannot_be_metrics_cost_only_themselves_and_are_named(
+    client: Any, destination: Destination
+) -> None:
+    metrics = {"dice/Tumor": 0.8, "dice/tumor": 0.7, f"dice/{'x' * 300}": 0.6, "dice": 0.75}
+    tracked = bring_up_to_date(destination, FLAT.showing(metrics))
+    (run,) = all_runs(client)
+    assert (run.info.run_id, run.info.status) == (tracked.run_id, "FINISHED")
+    assert run.data.metrics == {"dice/Tumor": 0.8, "dice": 0.75}
+    assert str(tracked.problem).startswith("Not sent to MLflow: 'dice/tumor' differs from 'dice/Tumor' only in case")
+    assert "is longer than MLflow's 250 characters." in str(tracked.problem)
 
 
 def test_a_server_that_is_down_is_told_and_not_raised(tmp_path: Path) -> None:

@@ -300,3 +300,25 @@ def test_a_process_that_is_forked_does_not_end_the_run(with_store: Settings, run
     assert len(ours._open) == 1
     ours._end_at_exit()
     assert [run.info.status for run in runs().values()] == ["FINISHED"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (SystemExit(), "FINISHED"),
+        (SystemExit(0), "FINISHED"),
+        (SystemExit(2), "FAILED"),
+        (SystemExit("no data"), "FAILED"),
+        (ValueError(), "FAILED"),
+        (KeyboardInterrupt(), "KILLED"),
+    ],
+)
+def test_a_run_ends_as_its_script_does(error: BaseException, status: str, with_store: Settings, runs: Any) -> None:
+    def script() -> None:
+        with tracker(with_store) as ours:
+            ours.log_metric("loss", 0.5)
+            raise error
+
+    with pytest.raises(type(error)):
+        script()
+    assert [run.info.status for run in runs().values()] == [status]

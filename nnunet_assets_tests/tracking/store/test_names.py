@@ -4,7 +4,6 @@ from hypothesis import strategies as st
 
 from nnunet_assets.core.files.layout import Experiment
 from nnunet_assets.core.fold.commit import FoldInputs
-from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking.store import names
 
 HIPPOCAMPUS = Experiment(dataset="Dataset004_Hippocampus", configuration="2d")
@@ -52,15 +51,16 @@ def test_a_series_keeps_its_family_and_escapes_the_whole_label() -> None:
     assert names.metric_name("pseudo_dice/a/b") == "pseudo_dice/a_x2f_b"
 
 
-def test_labels_that_differ_only_in_case_are_refused_by_name() -> None:
-    with pytest.raises(TrackingError, match=r"'val_dice/tumor' differs from 'val_dice/Tumor' only in case"):
-        names.metric_names(["val_dice/Tumor", "val_dice/tumor", "val_dice/edema"])
+def test_labels_that_differ_only_in_case_cannot_both_be_metrics() -> None:
+    reasons = names.unusable_series(["val_dice/Tumor", "val_dice/tumor", "val_dice/edema"])
+    assert list(reasons) == ["val_dice/tumor"]
+    assert "'val_dice/tumor' differs from 'val_dice/Tumor' only in case" in reasons["val_dice/tumor"]
 
 
-def test_a_label_too_long_for_mlflow_is_refused() -> None:
-    assert names.metric_names([f"val_dice/{'x' * 241}"])
-    with pytest.raises(TrackingError, match="longer than MLflow's 250 characters"):
-        names.metric_names([f"val_dice/{'x' * 242}"])
+def test_a_label_too_long_for_mlflow_cannot_be_a_metric() -> None:
+    assert names.unusable_series([f"val_dice/{'x' * 241}"]) == {}
+    (reason,) = names.unusable_series([f"val_dice/{'x' * 242}"]).values()
+    assert reason == f"'val_dice/{'x' * 50} ... (251 characters)' is longer than MLflow's 250 characters"
 
 
 def test_nested_parameters_become_flat_texts() -> None:
