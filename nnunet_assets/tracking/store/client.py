@@ -97,6 +97,11 @@ def connect(destination: Destination) -> "MlflowClient":
             f"point MLFLOW_TRACKING_URI at an MLflow server."
         ) from error
     except Exception as error:
+        if "unsupported URI" in str(error):  # of MLflow itself and of its plugins none has such a scheme
+            raise TrackingError(
+                f"MLflow knows no store at an address like {redacted(tracking_uri)}. Set MLFLOW_TRACKING_URI to a "
+                f"server's (http://HOST:5000) or to a database's (sqlite:////ABSOLUTE/mlflow.db, postgresql://...)."
+            ) from None
         raise TrackingError(explain(error, tracking_uri).sentence) from error
     return client
 

@@ -18,6 +18,7 @@ from nnunet_assets.tracking.fold.fold_run import alone
 from nnunet_assets.tracking.store import sqlite_store
 from nnunet_assets.tracking.store.client import connect, get_or_create_experiment, probe
 from nnunet_assets.tracking.store.destination import Destination, is_local, run_url
+from nnunet_assets.tracking.store.server_errors import explain
 from nnunet_assets_tests.started_at_once import WITH_STORES, run_at_once
 from nnunet_assets_tests.tracked_projects import make_store
 from nnunet_assets_tests.tracking.servers import MLFLOW_WARNINGS, MlflowServer, answering, free_port, silent
@@ -223,6 +224,15 @@ def test_a_place_that_cannot_be_written_is_named_at_once(tmp_path: Path) -> None
     with pytest.raises(TrackingError, match=r"tracking store .*/file/mlflow.db cannot be written"):
         connect(Destination(store(tmp_path / "file"), tmp_path / "artifacts"))
     assert time.monotonic() - started < 5  # MLflow alone tries for 101 s
+
+
+@pytest.mark.parametrize("uri", ["htp://x", "localhost:5000", "s3://bucket/mlflow", "ftp://user:secret@host/x"])
+def test_an_address_that_is_no_store_s_is_refused_at_once(uri: str, tmp_path: Path) -> None:
+    with pytest.raises(TrackingError, match="MLflow knows no store at an address like") as refused:
+        connect(Destination(uri, tmp_path / "artifacts"))
+    assert "Set MLFLOW_TRACKING_URI to a server's" in str(refused.value)
+    assert "secret" not in str(refused.value)
+    assert explain(refused.value, uri).cause == "unusable"
 
 
 def test_a_missing_database_driver_is_named(tmp_path: Path) -> None:
