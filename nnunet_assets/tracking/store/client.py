@@ -5,6 +5,7 @@ then the artifacts are ours to place. An http(s) URI leaves them to the server.
 """
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -233,13 +234,22 @@ def get_or_create_experiment(client: "MlflowClient", name: str, destination: Des
 
 def _file_store(tracking_uri: str) -> Path | None:
     """Returns the folder that a URI of MLflow's former file store means; None: it is no such URI."""
-    if tracking_uri.startswith("databricks") or scheme(tracking_uri) not in ("", "file"):
+    if tracking_uri.startswith("databricks") or scheme(tracking_uri) not in ("", "file") or _is_bare(tracking_uri):
         return None
     path = tracking_uri.removeprefix("file:")
     return Path(unquote(urlsplit(tracking_uri).path) if path != tracking_uri else path)
 
 
+def _is_bare(tracking_uri: str) -> bool:
+    """Says whether it is a server's HOST:PORT, and not a folder of such a name."""
+    return bool(re.fullmatch(r"[\w.\-]+:\d+/?", tracking_uri)) and not Path(tracking_uri).exists()
+
+
 def _check_uri(tracking_uri: str) -> None:
+    if _is_bare(tracking_uri):
+        raise TrackingError(
+            f"The tracking URI {tracking_uri!r} says not how to speak to it: write http://{tracking_uri}."
+        )
     if _file_store(tracking_uri) is not None:
         folder = tracking_uri.removeprefix("file://") or "./mlruns"
         raise TrackingError(

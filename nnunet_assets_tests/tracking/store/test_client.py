@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from nnunet_assets.core.files.layout import OWN_FOLDER
 from nnunet_assets.errors import TrackingError
 from nnunet_assets.tracking.fold.fold_run import alone
 from nnunet_assets.tracking.store import sqlite_store
-from nnunet_assets.tracking.store.client import connect, get_or_create_experiment, probe
+from nnunet_assets.tracking.store.client import connect, connect_to_read, get_or_create_experiment, probe
 from nnunet_assets.tracking.store.destination import Destination, is_local, run_url
 from nnunet_assets.tracking.store.server_errors import explain
 from nnunet_assets_tests.started_at_once import WITH_STORES, run_at_once
@@ -226,13 +227,20 @@ def test_a_place_that_cannot_be_written_is_named_at_once(tmp_path: Path) -> None
     assert time.monotonic() - started < 5  # MLflow alone tries for 101 s
 
 
-@pytest.mark.parametrize("uri", ["htp://x", "localhost:5000", "s3://bucket/mlflow", "ftp://user:secret@host/x"])
+@pytest.mark.parametrize("uri", ["htp://x", "s3://bucket/mlflow", "ftp://user:secret@host/x"])
 def test_an_address_that_is_no_store_s_is_refused_at_once(uri: str, tmp_path: Path) -> None:
     with pytest.raises(TrackingError, match="MLflow knows no store at an address like") as refused:
         connect(Destination(uri, tmp_path / "artifacts"))
     assert "Set MLFLOW_TRACKING_URI to a server's" in str(refused.value)
     assert "secret" not in str(refused.value)
     assert explain(refused.value, uri).cause == "unusable"
+
+
+@pytest.mark.parametrize("opened", [connect, connect_to_read])
+@pytest.mark.parametrize("uri", ["localhost:5000", "mlflow.example.org:443/", "10.0.0.7:80"])
+def test_a_server_without_a_scheme_is_told_what_to_write(opened: Any, uri: str, tmp_path: Path) -> None:
+    with pytest.raises(TrackingError, match=f"'{uri}' says not how to speak to it: write http://{uri}"):
+        opened(Destination(uri, tmp_path / "artifacts"))
 
 
 def test_a_missing_database_driver_is_named(tmp_path: Path) -> None:
