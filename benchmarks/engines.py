@@ -27,7 +27,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from clusters import Cluster, lack_of, running
-from weights import by_kind, cpu_seconds, family, weight
+from weights import by_kind, cpu_seconds, family, of_drivers, own_seconds, weight
 
 from nnunet_assets.assets.fold.fold_backfill import FoldBackfills
 from nnunet_assets.cli.project.init import init_project
@@ -58,7 +58,7 @@ from nnunet_assets_tests.tiny_request import with_modules_of
 
 PARTS = ("overhead", "waiting", "training")
 OVERHEAD_SECONDS = {"slurm": 15.0, "ray": 20.0}
-WAITING_MIB, TRAINING_PERCENT = 150.0, 1.0
+WAITING_MB, TRAINING_PERCENT = 150.0, 1.0
 """The goals."""
 
 WATCHED_SECONDS = 60.0
@@ -172,12 +172,15 @@ def waiting(folder: Path, cluster: Cluster, n_folds: int) -> bool:
         wait_for(lambda: cluster.n_waiting(places) >= n_folds, f"{n_folds} jobs that wait", 1800)
         print(f"waiting: {n_folds} folds are in the queue after {time.monotonic() - began:.0f} s", flush=True)
         time.sleep(20)
-        found = workers(project)
-        before = {one.pid: cpu_seconds(one) for one in found}
-        weights = [weight(*family(one)) for one in found]
+        found, drivers = workers(project), of_drivers(processes(project))
+        before, of_all = {one.pid: cpu_seconds(one) for one in found}, sum(own_seconds(one) for one in drivers)
+        # Of the drivers, and of the process that forks them, each run has its share.
+        share = {name: value / len(found) for name, value in weight(*drivers).items()}
+        weights = [{name: value + share[name] for name, value in weight(*family(one)).items()} for one in found]
         time.sleep(WATCHED_SECONDS)
-        percent = [(cpu_seconds(one) - before[one.pid]) / WATCHED_SECONDS * 100 for one in found]
-        others = [f"{weight(one)['pss']:.0f}" for one in rest(project)]
+        of_each = (sum(own_seconds(one) for one in drivers) - of_all) / len(found)
+        percent = [(cpu_seconds(one) - before[one.pid] + of_each) / WATCHED_SECONDS * 100 for one in found]
+        others = [f"{weight(one)['pss']:.0f}" for one in rest(project) if one not in drivers]
         sizes = {name: median(one[name] for one in weights) for name in weights[0]}
         print(
             f"waiting: {len(found)} run workers, each {sizes['pss']:.0f} MiB of its own and its share (PSS), "
@@ -187,9 +190,11 @@ def waiting(folder: Path, cluster: Cluster, n_folds: int) -> bool:
             f"all of them {sum(one['pss'] for one in weights) / 1024:.1f} GiB; "
             f"daemon and servers in MiB: {', '.join(others)}"
         )
-        for name, sizes_of_kind in sorted(by_kind(found).items()):
+        for name, sizes_of_kind in sorted(
+            by_kind([*drivers, *(one for worker in found for one in family(worker))]).items()
+        ):
             print(f"waiting: {name}: {len(sizes_of_kind)} processes, each {median(sizes_of_kind):.0f} MiB (PSS)")
-        return said("waiting: memory of what waits for a fold", sizes["pss"], "MiB", WAITING_MIB)
+        return said("waiting: memory of what waits for a fold", sizes["pss"] * 1024**2 / 1e6, "MB", WAITING_MB)
 
 
 def training(folder: Path, cluster: Cluster) -> bool:
@@ -199,11 +204,12 @@ def training(folder: Path, cluster: Cluster) -> bool:
         begin(project, 4)
         places = fold_places(project)[:4]
         wait_for(lambda: all(n_epochs(place) >= 2 for place in places), "four folds that train", 600)
-        found = workers(project)
-        before = {one.pid: cpu_seconds(one) for one in found}
+        found, drivers = workers(project), of_drivers(processes(project))
+        before, of_all = {one.pid: cpu_seconds(one) for one in found}, sum(own_seconds(one) for one in drivers)
         time.sleep(WATCHED_SECONDS)
-        percent = [(cpu_seconds(one) - before[one.pid]) / WATCHED_SECONDS * 100 for one in found]
-        sizes = [weight(*family(one))["pss"] for one in found]
+        of_each = (sum(own_seconds(one) for one in drivers) - of_all) / len(found)
+        percent = [(cpu_seconds(one) - before[one.pid] + of_each) / WATCHED_SECONDS * 100 for one in found]
+        sizes = [weight(*family(one))["pss"] + weight(*drivers)["pss"] / len(found) for one in found]
         assert not any(read_committed(place.folder) for place in places)
         print(
             f"training: {len(found)} supervisors, an epoch in {EPOCH_SECONDS:.0f} s, each sent to MLflow; "

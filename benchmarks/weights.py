@@ -5,7 +5,8 @@ from contextlib import suppress
 
 import psutil
 
-KINDS = {"Ray's driver": "ray_cluster.driver", "the run's own": "spawn_main", "a copy of its output": "compute_logs"}
+FORKER = "ray_cluster.forker"
+KINDS = {"Ray's driver": FORKER, "the run's own": "spawn_main", "a copy of its output": "compute_logs"}
 """The processes of a run, by what stands in their command."""
 
 
@@ -38,13 +39,30 @@ def cpu_seconds(process: psutil.Process) -> float:
     return seconds
 
 
+def own_seconds(process: psutil.Process) -> float:
+    """Returns what a process itself used of a processor; nothing of one that is gone."""
+    with suppress(psutil.Error):
+        return sum(process.cpu_times()[:2])
+    return 0.0
+
+
 def by_kind(found: Iterable[psutil.Process]) -> dict[str, list[float]]:
-    """Returns the sizes of the processes of runs by what they are, in MiB (PSS)."""
+    """Returns the sizes of processes by what they are, in MiB (PSS)."""
     kinds: dict[str, list[float]] = {}
-    for worker in found:
-        for one in family(worker):
-            with suppress(psutil.Error):
-                command = " ".join(one.cmdline())
-                kind = next((name for name in KINDS if KINDS[name] in command), "another")
-                kinds.setdefault(kind, []).append(weight(one)["pss"])
+    for one in found:
+        with suppress(psutil.Error):
+            command = " ".join(one.cmdline())
+            kind = next((name for name in KINDS if KINDS[name] in command), "another")
+            kinds.setdefault(kind, []).append(weight(one)["pss"])
     return kinds
+
+
+def of_drivers(found: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Returns Ray's drivers and what forks them, which are no children of the runs that they belong to."""
+    return [one for one in found if any(part.endswith(FORKER) for part in _command(one))]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    with suppress(psutil.Error):
+        return process.cmdline()
+    return []

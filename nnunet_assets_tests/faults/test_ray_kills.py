@@ -76,7 +76,8 @@ def test_what_ray_adds_to_a_fold_that_nothing_happens_to(
     connected = time.monotonic() - began
     trial.wait_for(lambda: list(own.glob("jobs/*/started.json")), seconds=400)
     started = time.monotonic() - began
-    (driver,) = [one for one in trial.processes() if "nnunet_assets.engines.ray_cluster.driver" in one.cmdline()]
+    of_ray = [one for one in trial.processes() if "nnunet_assets.engines.ray_cluster.forker" in one.cmdline()]
+    (driver,) = [one for one in of_ray if one.ppid() in [other.pid for other in of_ray]]
     trial.wait_for(lambda: trial.epochs, seconds=400)
     first = time.monotonic() - began
     cpu, at = driver.cpu_times(), time.monotonic()

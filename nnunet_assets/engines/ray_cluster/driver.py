@@ -1,4 +1,4 @@
-"""Ray's driver of one job: `python -m nnunet_assets.engines.ray_cluster.driver FOLDER`, started by who supervises it.
+"""Ray's driver of one job, in a process that `forker.py` forks for who supervises it.
 
 A process of its own, since Ray ends whichever process it is loaded in when the cluster's head is lost, and its threads
 and what they print are none of a supervisor's. The task lives as long as this process, and this process as long as the
@@ -83,12 +83,14 @@ class Driver:
         order: What is to be submitted.
         cluster: Where.
         told: What was told last.
+        supervisor: What is readable when the supervisor's process has ended, see `end_of`.
     """
 
     folder: Path
     order: RayOrder
     cluster: Cluster
     told: RayTold = field(default_factory=RayTold)
+    supervisor: int | None = None
     _cancelled_at: float | None = None
     _is_forced: bool = False
     _reason_at: float = 0.0
@@ -137,10 +139,12 @@ class Driver:
 
     def _word(self) -> str | None:
         """Returns what the supervisor said within a moment; None: nothing; empty: it is gone."""
-        if not select.select([sys.stdin], [], [], POLL_SECONDS)[0]:
-            # Where another process of the supervisor's inherited the pipe, its end does not show here.
-            return None if os.getppid() == self.order.supervisor else ""
-        return sys.stdin.readline().strip()
+        # Where another process of the supervisor's inherited the input's other end, its end does not show in it.
+        heard = [sys.stdin.fileno(), *([] if self.supervisor is None else [self.supervisor])]
+        ready = select.select(heard, [], [], POLL_SECONDS)[0]
+        if sys.stdin.fileno() in ready:
+            return sys.stdin.readline().strip()
+        return "" if ready else None
 
     def _tell(self, **changes: Any) -> None:
         told = replace(self.told, **changes)
@@ -152,7 +156,7 @@ class Driver:
 def main(folder: Path) -> NoReturn:
     """Drives the job of a folder."""
     order = dataclass_from_json(RayOrder, (folder / ORDER_FILE).read_bytes())
-    leave_out(UNSENT)
+    load()
     try:
         cluster = connected(order.resources.address)
     except Refused as error:
@@ -161,11 +165,33 @@ def main(folder: Path) -> NoReturn:
     except Exception as error:  # noqa: BLE001 (whatever Ray raises: it is asked again, and the log has the rest)
         print(error if isinstance(error, ConnectionError) else f"{type(error).__name__}: {error}", flush=True)
         sys.exit(1)
-    driver = Driver(folder, order, cluster)
+    driver = Driver(folder, order, cluster, supervisor=end_of(order.supervisor))
     driver.run()
     # Not by way of Ray's own end, which waits for its threads; what the cluster has of this job ends with the process.
     sys.stdout.flush()
     os._exit(0)
+
+
+def load() -> None:
+    """Loads of Ray what a driver needs of it, and connects to nothing."""
+    leave_out(UNSENT)
+    from ray import cloudpickle  # noqa: F401
+
+    from nnunet_assets.engines.ray_cluster import task  # noqa: F401
+
+
+def end_of(pid: int) -> int | None:
+    """Returns an open file that can be read when a process has ended; None: the system has no such files.
+
+    Raises:
+        ProcessLookupError: It has ended.
+    """
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise
+    except (AttributeError, OSError):  # another system than Linux, an old one, or one that does not allow it
+        return None
 
 
 def leave_out(names: Iterable[str]) -> None:
@@ -237,7 +263,3 @@ class RayCluster:
             return told_by_task(self._ray.get(self._ref))
         except Exception as error:  # noqa: BLE001 (of the task, or of Ray: told, never guessed)
             return told_by_error(error)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

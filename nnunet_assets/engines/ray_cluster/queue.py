@@ -1,4 +1,4 @@
-"""Ray as a queue of jobs: each is a task, whose driver is a process that this one starts and that ends with it.
+"""Ray as a queue of jobs: each is a task, whose driver is a process that is forked for this one and ends with it.
 
 So nothing outlives who supervises a fold, and there is nothing to follow: a job that this process did not submit is
 gone, or is about to be, and the fold's own lock says when. This process never loads Ray.
@@ -7,7 +7,6 @@ gone, or is about to be, and the fold's own lock says when. This process never l
 import importlib.util
 import re
 import socket
-import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,7 +16,6 @@ from pathlib import Path
 
 from nnunet_assets.core.files.atomic_files import write_atomically
 from nnunet_assets.core.files.json_file import write_json_atomically
-from nnunet_assets.core.files.regular_file import open_to_append
 from nnunet_assets.core.files.typed_json import dataclass_to_json
 from nnunet_assets.engines.job_files import SCRIPT_FILE, read_from_job
 from nnunet_assets.engines.job_queue import GONE, JobLook, JobOrder, QueueRefusedError, QueueSilentError
@@ -32,11 +30,10 @@ from nnunet_assets.engines.ray_cluster.driver_files import (
     RayOrder,
     RayTold,
 )
+from nnunet_assets.engines.ray_cluster.forked import ForkedDriver, forked_driver
 from nnunet_assets.engines.ray_cluster.own_node import no_node_here
 from nnunet_assets.errors import ConfigError
-from nnunet_assets.processes.interpreter import python_command, with_safe_imports
-
-DRIVER_MODULE = "nnunet_assets.engines.ray_cluster.driver"
+from nnunet_assets.processes.interpreter import with_safe_imports
 
 CONNECT_SECONDS = 90.0
 """How long a driver may take to import Ray, on a slow disk, and to connect, for which Ray itself tries for a minute."""
@@ -51,19 +48,12 @@ QUIET = {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0", "RAY_DEDUP_LOGS": "0", "RAY_TQDM"
 
 @dataclass
 class _Driver:
-    process: "subprocess.Popen[bytes]"
+    process: ForkedDriver
     folder: Path
 
     @property
     def told(self) -> RayTold:
         return read_from_job(RayTold, self.folder / TOLD_FILE) or RayTold()
-
-    def say(self, word: str) -> None:
-        """Sends a word; a driver that has ended needs none."""
-        with suppress(BrokenPipeError, ValueError):
-            assert self.process.stdin  # noqa: S101 (a pipe, as `submit` opens it)
-            self.process.stdin.write(f"{word}\n".encode())
-            self.process.stdin.flush()
 
 
 class RayQueue:
@@ -95,7 +85,7 @@ class RayQueue:
             if told.refusal:
                 self.forget(order.name)
                 raise QueueRefusedError(told.refusal)
-            if driver.process.poll() is not None:
+            if driver.process.has_ended:
                 self.forget(order.name)
                 self._put_off()
                 raise QueueSilentError(_last_line(order.folder / DRIVER_LOG_FILE))
@@ -108,7 +98,7 @@ class RayQueue:
     def release(self, job_id: str) -> None:
         """As `JobQueue.release`."""
         if driver := self._driver_of(job_id):
-            driver.say(RELEASE)
+            driver.process.say(RELEASE)
 
     def find(self, name: str) -> str | None:
         """As `JobQueue.find`; those of other processes end with these."""
@@ -123,7 +113,7 @@ class RayQueue:
         driver = self._driver_of(job_id)
         if driver is None:
             return JobLook(GONE)
-        has_ended = driver.process.poll() is not None
+        has_ended = driver.process.has_ended
         told = driver.told
         if told.state in FINAL:
             return JobLook(told.state, None, told.node, exit_code=told.exit_code, said=told.reason)
@@ -136,21 +126,12 @@ class RayQueue:
     def cancel(self, job_id: str) -> None:
         """As `JobQueue.cancel`."""
         if driver := self._driver_of(job_id):
-            driver.say(CANCEL)
+            driver.process.say(CANCEL)
 
     def forget(self, name: str) -> None:
         """As `JobQueue.forget`: the end of its input ends the driver."""
-        driver = self._drivers.pop(name, None)
-        if driver is None:
-            return
-        with suppress(BrokenPipeError):
-            assert driver.process.stdin  # noqa: S101 (as above)
-            driver.process.stdin.close()
-        try:
-            driver.process.wait(DRIVER_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            driver.process.kill()
-            driver.process.wait()
+        if driver := self._drivers.pop(name, None):
+            driver.process.end(DRIVER_END_SECONDS)
 
     def _driver_of(self, job_id: str) -> _Driver | None:
         return next((one for one in self._drivers.values() if one.told.job_id == job_id), None)
@@ -173,16 +154,11 @@ class RayQueue:
         content = RayOrder(order.name, order.resources, getpid())
         write_json_atomically(order.folder / ORDER_FILE, dataclass_to_json(content))
         (order.folder / TOLD_FILE).unlink(missing_ok=True)
-        with open_to_append(order.folder / DRIVER_LOG_FILE) as log:
-            process = subprocess.Popen(
-                python_command("-u", "-m", DRIVER_MODULE, str(order.folder)),
-                env={**with_safe_imports(self._variables), **QUIET},
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                # A Ctrl-C in the terminal is for who supervises the fold, and a driver that it reached would kill it.
-                start_new_session=True,
-            )
+        try:
+            process = forked_driver(order.folder, {**with_safe_imports(self._variables), **QUIET})
+        except ChildProcessError as error:
+            self._put_off()
+            raise QueueSilentError(f"{error}: {_last_line(order.folder / DRIVER_LOG_FILE)}") from error
         self._drivers[order.name] = _Driver(process, order.folder)
 
 

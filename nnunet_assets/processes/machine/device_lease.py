@@ -6,10 +6,7 @@ the GPUs are those that `nvidia-smi` names. Where there is none, nothing is leas
 machine are seen by the memory they take only.
 """
 
-import os
-import stat
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,6 +18,7 @@ from filelock import Timeout
 from nnunet_assets.core.files.kernel_lock import kernel_lock
 from nnunet_assets.core.progress import SILENT, Progress
 from nnunet_assets.errors import DeviceError
+from nnunet_assets.processes.machine.user_folder import user_folder
 from nnunet_assets.processes.variables import FOLDS_AT_ONCE_VARIABLE, FOLDS_PER_GPU_VARIABLE
 from nnunet_assets.processes.workers import positive_number, usable_cpus
 
@@ -92,7 +90,7 @@ def device_lease(
     """
     per_gpu = positive_number(environment, FOLDS_PER_GPU_VARIABLE) or 1
     at_once = positive_number(environment, FOLDS_AT_ONCE_VARIABLE)
-    folder = _lock_folder()
+    folder = user_folder()
     gpus = usable_gpus(environment) if device in {"auto", "cuda"} else []
     refuse_too_few(gpus, n_gpus)
     with ExitStack() as held:
@@ -191,15 +189,6 @@ def _visible(gpus: Sequence[Gpu], visible: str) -> list[Gpu]:
 
 
 # --- the locks ----------------------------------------------------------------------------------------------------
-
-
-def _lock_folder() -> Path:
-    folder = Path(tempfile.gettempdir()) / f"nnunet_assets-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise DeviceError(f"{folder}, which holds the locks of the GPUs, belongs to somebody else. Remove it.")
-    return folder
 
 
 def _take(

@@ -1,9 +1,11 @@
 """Ray as a queue of jobs, with drivers that are played by a script: no Ray is needed, or loaded."""
 
 import importlib.util
+import socket
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from nnunet_assets.core.training.resources import Resources
 from nnunet_assets.engines.job_queue import JobOrder, QueueRefusedError, QueueSilentError
 from nnunet_assets.engines.ray_cluster import queue as queue_module
+from nnunet_assets.engines.ray_cluster.forked import ForkedDriver
 from nnunet_assets.engines.ray_cluster.queue import RayQueue, no_answer
 from nnunet_assets.errors import ConfigError
 from nnunet_assets_tests.living_processes import living
@@ -25,14 +28,25 @@ def order(tmp_path: Path) -> JobOrder:
 
 
 @pytest.fixture
-def played(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]:
+def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Scripts of the drivers to come, in turn."""
     scripts: list[str] = []
-    monkeypatch.chdir(tmp_path)
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def started(folder: Path, variables: Mapping[str, str]) -> ForkedDriver:
+        assert variables["RAY_TQDM"] == "0"
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-S", "-u", "-c", scripts.pop(0)]
+        with theirs, (folder / "ray.log").open("ab") as log:
+            processes.append(subprocess.Popen(command, cwd=folder, stdin=theirs.fileno(), stdout=log, stderr=log))
+        return ForkedDriver(ours, processes[-1].pid)
+
     monkeypatch.setattr(queue_module, "refuse_missing", lambda: None)
-    monkeypatch.setattr(queue_module, "python_command", lambda *_: [sys.executable, "-S", "-u", "-c", scripts.pop(0)])
+    monkeypatch.setattr(queue_module, "forked_driver", started)
     yield scripts
     assert scripts == []
+    for process in processes:
+        process.wait(10)
 
 
 def test_a_driver_hears_the_words_and_ends_with_its_input(played: list[str], order: JobOrder) -> None:
@@ -60,7 +74,8 @@ def test_a_driver_that_ends_without_a_word_is_the_end_of_its_task(played: list[s
     )
     queue = RayQueue({})
     queue.submit(order)
-    queue._drivers[order.name].process.wait(10)
+    while not queue._drivers[order.name].process.has_ended:
+        time.sleep(0.01)
     queue.release("07000000")
     look = queue.look("07000000")
     assert look.is_over
@@ -88,6 +103,22 @@ def test_a_cluster_of_other_versions_refuses_and_one_that_does_not_answer_is_sil
     monkeypatch.setattr(queue, "_next_try", time.monotonic())
     assert queue.submit(order) == "07000000"
     queue.forget(order.name)
+
+
+def test_drivers_that_nothing_can_fork_are_asked_for_ever_more_rarely(
+    order: JobOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(folder: Path, _: Mapping[str, str]) -> ForkedDriver:
+        (folder / "ray.log").write_text("ImportError: libray.so\n")
+        raise ChildProcessError("The process that forks Ray's drivers has ended")
+
+    monkeypatch.setattr(queue_module, "refuse_missing", lambda: None)
+    monkeypatch.setattr(queue_module, "forked_driver", ended)
+    queue = RayQueue({})
+    with pytest.raises(QueueSilentError, match=r"drivers has ended: ImportError: libray\.so"):
+        queue.submit(order)
+    with pytest.raises(QueueSilentError, match="tried again in a moment"):
+        queue.submit(order)
 
 
 def test_an_address_at_which_nothing_listens_costs_no_process(played: list[str], order: JobOrder) -> None:

@@ -26,7 +26,7 @@ from nnunet_assets_tests.engines.supervised import Supervised
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
-DRIVER, JOB, FOLD = "ray_cluster.driver", "engines.job_process", "engines.stub_fold"
+FORKER, JOB, FOLD = "ray_cluster.forker", "engines.job_process", "engines.stub_fold"
 
 OTHER_VERSION = """
 import json, sys, ray
@@ -53,6 +53,12 @@ def fold(tmp_path: Path, ray: RealRay) -> Iterator[Supervised]:
     found = Supervised(tmp_path, ray.variables, engine="ray")
     yield found
     found.end()
+
+
+def drivers_of(fold: Supervised) -> list[psutil.Process]:
+    """Returns the processes that were forked, without the one that forks."""
+    found = fold.processes(FORKER)
+    return [one for one in found if one.ppid() in [other.pid for other in found]]
 
 
 def test_a_fold_is_trained_in_a_task_and_nothing_of_it_is_left(fold: Supervised) -> None:
@@ -122,7 +128,7 @@ def test_nothing_outlives_a_supervisor_that_is_killed(fold: Supervised) -> None:
 def test_a_driver_that_is_killed_costs_an_interruption(fold: Supervised) -> None:
     process = fold.start(epoch_seconds=3.0)
     fold.wait_for(lambda: len(fold.epochs) >= 1)
-    (driver,) = fold.processes(DRIVER)
+    (driver,) = drivers_of(fold)
     loaded = {Path(one.path).name.partition(".")[0] for one in driver.memory_maps()}
     assert "_raylet" in loaded
     assert not loaded & {"libarrow", "_multiarray_umath"}
@@ -213,7 +219,7 @@ def test_without_a_cluster_a_run_waits_and_says_so_once(fold: Supervised) -> Non
     fold.wait_for(lambda: "Ray does not answer and is asked again until it does. Nothing answers at" in fold.said)
     time.sleep(5)
     assert fold.said.count("Nothing answers at 127.0.0.1:1") == 1
-    assert fold.processes(DRIVER) == []
+    assert fold.processes(FORKER) == []
     process.terminate()
     assert process.wait(20) != 0
     fold.wait_until_gone(1)
@@ -244,7 +250,7 @@ def test_a_supervisor_on_a_machine_that_is_no_node_says_so_and_goes_on_when_that
     assert f"`ray start --address={ray.address} --num-cpus=0 --num-gpus=0`" in fold.said
     time.sleep(5)
     assert fold.said.count("This machine is no node") == 1
-    assert fold.processes(DRIVER) == []
+    assert fold.processes(FORKER) == []
     (fold.folder / "join").touch()
     assert process.wait(200) == 0, fold.said + (fold.folder / "joined").read_text()
     fold.check_finished()
