@@ -52,6 +52,11 @@ run_launcher:
   module: nnunet_assets.project_folder.run_launcher
   class: HostRunLauncher
 
+compute_logs:
+  # Dagster's own, but that a run's output is copied to the terminal by its own process, and not by four more.
+  module: nnunet_assets.project_folder.run_output
+  class: RunOutput
+
 run_monitoring:
   enabled: true
   poll_interval_seconds: 10
