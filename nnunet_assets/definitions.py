@@ -18,6 +18,7 @@ from nnunet_assets.core.files.regular_file import regular_text
 from nnunet_assets.declarations.project import read_project
 from nnunet_assets.errors import ConfigError
 from nnunet_assets.jobs import build_jobs, training_jobs
+from nnunet_assets.project_folder.moved_project import refuse_other_place
 from nnunet_assets.resources.asset_values import VALUES_KEY, asset_values
 from nnunet_assets.resources.mlflow import MLFLOW_KEY, PROJECT_KEY, MlflowResource
 from nnunet_assets.resources.patient_events import patient_in_process_executor
@@ -46,6 +47,7 @@ def defs() -> dg.Definitions:
     Whoever merges it with definitions of his own wants `load_definitions`.
     """
     root = Settings.from_environment().project
+    refuse_other_place(root)
     project = read_project(root)
     if not project.is_plain:
         return load_definitions(root)

@@ -65,7 +65,15 @@ def find(project: Path, name: str) -> Background | None:
         NnunetAssetsError: Its record cannot be read, so that nobody can say whether it runs.
     """
     found = _recorded(project, name)
-    return found if found and found.is_alive() else None
+    return found if found and found.is_alive() and _works_in(found, project) else None
+
+
+def _works_in(process: Background, project: Path) -> bool:
+    """Says whether a process is this project's, and not that of one from which the record was copied."""
+    try:
+        return Path(psutil.Process(process.pid).cwd()).samefile(project)
+    except (psutil.Error, OSError):
+        return False
 
 
 def find_elsewhere(project: Path, name: str) -> Background | None:

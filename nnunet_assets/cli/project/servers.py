@@ -46,6 +46,7 @@ from nnunet_assets.processes.variables import MLFLOW_UI_VARIABLE, PROJECT_VARIAB
 from nnunet_assets.project_folder.daemon_lock import held_command, starting
 from nnunet_assets.project_folder.dagster_home import ensure_instance
 from nnunet_assets.project_folder.instance_state import forget_signs_of_daemon
+from nnunet_assets.project_folder.moved_project import settle
 from nnunet_assets.project_folder.network_drives import network_sentences
 from nnunet_assets.project_folder.private_files import make_private
 from nnunet_assets.project_folder.running_daemons import find_daemon, refuse_second_daemon, second_daemons
@@ -217,6 +218,8 @@ def _checked_settings(folder: Path) -> Settings:
 
 def _make_ready(settings: Settings) -> None:
     """Makes the project's Dagster instance where there is none, and nothing of it open to others."""
+    if moved := settle(settings):
+        click.echo(moved)
     ensure_instance(settings.project)
     for sentence in [*make_private(settings.project), *network_sentences(settings), *loopback_sentences()]:
         click.echo(sentence)

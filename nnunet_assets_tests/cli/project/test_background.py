@@ -1,5 +1,7 @@
 import json
+import shutil
 import socket
+import subprocess
 from dataclasses import asdict
 from pathlib import Path
 
@@ -38,7 +40,10 @@ def test_a_record_of_another_machine_is_no_process_of_this_one_whatever_its_numb
 
 
 @pytest.mark.parametrize("host", [None, socket.gethostname()])
-def test_a_record_of_this_machine_or_of_an_earlier_version_is(tmp_path: Path, host: str | None) -> None:
+def test_a_record_of_this_machine_or_of_an_earlier_version_is(
+    tmp_path: Path, host: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "run").mkdir()
     mine = psutil.Process()
     record = Background(mine.pid, mine.cmdline(), None, None, host)
@@ -47,6 +52,24 @@ def test_a_record_of_this_machine_or_of_an_earlier_version_is(tmp_path: Path, ho
 
     assert background.find(tmp_path, "daemon") == record
     assert background.find_elsewhere(tmp_path, "daemon") is None
+
+
+def test_a_copy_of_a_project_has_none_of_the_processes_of_the_original_and_a_moved_one_keeps_them(
+    tmp_path: Path,
+) -> None:
+    old, moved, copied = tmp_path / "old", tmp_path / "moved", tmp_path / "copied"
+    (old / "run").mkdir(parents=True)
+    with subprocess.Popen(["sleep", "60"], cwd=old) as process:
+        started = Background(process.pid, ["sleep", "60"], None, None, None)
+        (old / "run" / "daemon.json").write_text(json.dumps(asdict(started)))
+        assert background.find(old, "daemon") == started
+        shutil.copytree(old, copied)
+        assert background.find(copied, "daemon") is None
+        assert background.stop(copied, "daemon") is False
+        old.rename(moved)
+        assert background.find(moved, "daemon") == started
+        assert background.stop(moved, "daemon") is True
+        assert process.wait() != 0
 
 
 def test_down_on_another_machine_says_where_and_stops_nothing(tmp_path: Path) -> None:
