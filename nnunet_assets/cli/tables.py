@@ -44,7 +44,8 @@ def print_table(terminal: "Console", rows: Rows, names: Sequence[str], title: st
     if title:
         terminal.print(title)
     for columns in _blocks(terminal, widths, names):
-        terminal.print(_table(terminal, rows, {column: widths[column] for column in columns}, names))
+        table = _table(terminal, rows, {column: widths[column] for column in columns}, names)
+        terminal.print(table, soft_wrap=False)
 
 
 def with_letters(terminal: "Console", rows: Rows, pair: tuple[str, str]) -> tuple[list[dict[str, str]], dict[str, str]]:

@@ -25,11 +25,13 @@ MANY_EPOCHS = 1000
 def console() -> "Console":
     """Returns the console of standard output, which prints text as it is: brackets in a path are no markup.
 
-    A pipe or a file has no width, and rich would take 80 columns and break names in the middle.
+    A sentence is one line, which a terminal wraps itself: a line end of rich's would be part of a path that somebody
+    copies. Tables are as wide as the terminal, where they are printed with `soft_wrap=False`; a pipe or a file has no
+    width, and rich would take 80 columns.
     """
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False, soft_wrap=True)
 
 
 class TerminalProgress:

@@ -2,9 +2,11 @@
 
 import sys
 
+import click
 import pytest
 
 from nnunet_assets.cli import terminal
+from nnunet_assets.cli.tables import print_table
 from nnunet_assets.cli.terminal import TerminalProgress
 from nnunet_assets.core import progress as progress_module
 from nnunet_assets.core.training.trained_epoch import TrainedEpoch
@@ -79,3 +81,19 @@ def test_a_bar_is_for_terminals_and_for_what_takes_long(
     out, err = capfd.readouterr()
     assert ("cases read" in err, out) == (is_shown, "Reading.\n")
     assert is_shown or not err
+
+
+@pytest.mark.parametrize("columns", [None, "40", "200"])
+def test_a_sentence_is_one_line_whatever_the_width_so_that_a_path_in_it_can_be_copied(
+    columns: str | None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if columns:  # as of a terminal
+        monkeypatch.setenv("COLUMNS", columns)
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    path = "/scratch/a folder/" + "of_a_cluster/" * 30 + "[fold_0]"
+    sentence = f"{'It is a long sentence. ' * 10}Tables: {path}."
+    terminal.console().print(sentence)
+    print_table(terminal.console(), [{"name": "x" * 30, "dice": "0.5"}], ["name"], sentence)
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[:2] == [sentence] * 2
+    assert max(len(click.unstyle(line)) for line in lines[2:]) <= int(columns or 200)

@@ -53,8 +53,8 @@ def ensemble(  # noqa: PLR0917 (click's)
     from nnunet_assets.reports.tables.summary_tables import to_short_records
 
     terminal = console()
-    terminal.print(f"{made.ensemble.title}: {made.headline()}", markup=False)
-    terminal.print(f"Members: {', '.join(member.name_in_dataset for member in made.members)}.", markup=False)
+    terminal.print(f"{made.ensemble.title}: {made.headline()}")
+    terminal.print(f"Members: {', '.join(member.name_in_dataset for member in made.members)}.")
     print_table(terminal, to_short_records(made.summary), ["label"])
-    terminal.print(f"Masks and scores: {made.folder}", markup=False, soft_wrap=True)
+    terminal.print(f"Masks and scores: {made.folder}")
     return code

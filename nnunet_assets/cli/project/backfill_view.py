@@ -170,7 +170,7 @@ def shown_lines() -> Iterator[View]:
     from rich.console import Console
     from rich.live import Live
 
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     if not console.is_terminal:
         yield _Changes()
         return

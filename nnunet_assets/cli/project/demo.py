@@ -47,8 +47,8 @@ def demo(folder: Path | None) -> None:
     settings = project_settings(root)
     project = read_project(root)
     config = _phantom_experiment(project)
-    # A file has no width, and rich would break paths to fit into 80 columns.
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    # A file has no width, and rich would take 80 columns; nor does it break paths to fit into those that there are.
+    console = Console(width=None if sys.stdout.isatty() else 200, soft_wrap=True)
     console.print(f"[bold]{config.identity.title}[/bold]: {len(project.folds_of(config))} folds in {root}")
     started = time.monotonic()
     runner = _Runner(settings)

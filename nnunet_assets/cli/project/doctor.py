@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from rich.table import Table
 from rich.text import Text
 
 from nnunet_assets.cli.diagnosis.findings import Finding
@@ -27,7 +26,8 @@ def doctor(project: Path, probe: bool) -> int:
     terminal = console()
     with terminal.status("Looking at packages, devices, folders, Dagster's instance and the tracking store ..."):
         findings = list(_findings(project, probe=probe))
-    terminal.print(_table(findings))
+    for line in _lines(findings):
+        terminal.print(line)
     n_errors = sum(finding.level == "error" for finding in findings)
     n_warnings = sum(finding.level == "warning" for finding in findings)
     if n_errors:
@@ -63,10 +63,11 @@ def _findings(project: Path, *, probe: bool) -> Iterator[Finding]:
     yield from machine.worker_findings(settings.variables, {f.what for f in of_variables if f.level == "error"})
 
 
-def _table(findings: list[Finding]) -> Table:
-    table = Table.grid(padding=(0, 2))
+def _lines(findings: list[Finding]) -> Iterator[Text]:
+    """Yields the findings below each other, and no table, which would cut long paths or break them."""
+    room = max((len(finding.what) for finding in findings), default=0)
     for finding in findings:
         mark, color = _MARKS[finding.level]
-        remedy = f"\n→ {finding.remedy}" if finding.remedy else ""
-        table.add_row(Text(mark, style=color), finding.what, f"{finding.found}{remedy}")
-    return table
+        found = finding.found + (f"\n→ {finding.remedy}" if finding.remedy else "")
+        indented = found.replace("\n", "\n" + " " * (room + 5))
+        yield Text.assemble((mark, color), f"  {finding.what:{room}}  {indented}")

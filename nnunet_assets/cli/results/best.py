@@ -64,12 +64,12 @@ def best(dataset: str, project: Path, max_members: int | None, no_postprocessing
     from nnunet_assets.reports.tables.best_configuration_rows import candidate_records, notes, step_records
 
     terminal = console()
-    terminal.print(f"{dataset}: {found.headline()}", markup=False)
+    terminal.print(f"{dataset}: {found.headline()}")
     # The line above says which is taken.
     rows = [{name: text for name, text in row.items() if name != "taken"} for row in candidate_records(found)]
     print_table(terminal, rows, ["candidate"])
     print_table(terminal, step_records(found, found.chosen_candidate.model), ["largest component of"])
     files = [f"Written: {file}" for file in (made.file, *made.inference_files)]
     for sentence in (*found.reasons(), *notes(found), *filter(None, [made.no_inference_files]), *files):
-        terminal.print(sentence, markup=False)
+        terminal.print(sentence)
     return code

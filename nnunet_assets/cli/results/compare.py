@@ -49,7 +49,7 @@ def compare(dataset: str, metric: str | None, project: Path, as_json: bool) -> i
     from nnunet_assets.reports.text.experiment_names import short_names, with_short_names
 
     terminal = console()
-    terminal.print(f"{dataset}: {comparison.headline()}", markup=False)
+    terminal.print(f"{dataset}: {comparison.headline()}")
     shown = metric or HEADLINE_METRIC
     if in_common := short_names(comparison.experiments)[1]:
         terminal.print(f"In all experiments: {in_common}.")
@@ -60,5 +60,5 @@ def compare(dataset: str, metric: str | None, project: Path, as_json: bool) -> i
         terminal.print(f"{letter}: {name}")
     print_table(terminal, pairs, ["left − right"])
     for note in notes(comparison, shown):
-        terminal.print(note, markup=False)
+        terminal.print(note)
     return code

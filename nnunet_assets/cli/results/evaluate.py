@@ -100,7 +100,7 @@ def _show(evaluated: Evaluated) -> None:
     for title, records in tables.items():
         print_table(terminal, records, ["label"], title)
     for note in notes(content):
-        terminal.print(note, markup=False)
+        terminal.print(note)
     if evaluation.problems:
         terminal.print(evaluation.problem_text())
     terminal.print(f"Tables and definitions: {evaluated.folder}")

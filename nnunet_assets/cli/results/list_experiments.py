@@ -81,7 +81,7 @@ def _print(experiments: Mapping[str, Sequence["CvGroup"]], nothing: str) -> None
         rows = [{"group": short[text], **_said(group)} for text, group in zip(within, groups, strict=True)]
         print_table(terminal, rows, ["group"], f"{name}{f', in all: {in_common}' if in_common else ''}")
     for remark in (group.remark for groups in experiments.values() for group in groups if group.remark):
-        terminal.print(remark, markup=False)
+        terminal.print(remark)
 
 
 def _said(group: "CvGroup") -> dict[str, str]:

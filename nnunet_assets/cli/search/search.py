@@ -124,7 +124,7 @@ def _show(report: "SearchReport", *, as_json: bool) -> None:
     ]
     terminal = console()
     print_table(terminal, rows, ["trial"], report.title)
-    terminal.print(report.headline(), soft_wrap=True)
+    terminal.print(report.headline())
 
 
 def _cell(value: object) -> str:
