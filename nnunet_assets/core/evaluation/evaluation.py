@@ -12,6 +12,7 @@ from nnunet_assets.core.evaluation.label_totals import METRIC_COLUMNS, LabelTota
 from nnunet_assets.core.evaluation.metric_policy import DEFINITIONS, METRICS_VERSION, MetricPolicy
 from nnunet_assets.core.statistics.estimate import SAME_SCORE, Bootstrap
 from nnunet_assets.core.statistics.scoring import COUNTED, DIAGONAL_MM, WHERE_BOTH, is_undefined_by_failure
+from nnunet_assets.core.text.amounts import count_text
 from nnunet_assets.core.text.numbers import apart, fixed, measured
 from nnunet_assets.core.text.places import Places
 from nnunet_assets.core.validation.case_results import LabelScore
@@ -122,7 +123,7 @@ class Evaluation:
             shown += [] if hd95_mm.mean is None else [f"HD95 {measured(hd95_mm.mean)} mm{where}"]
             parts.append(f"{name} {' and '.join(shown) or 'undefined'}")
         n_problems = len(self.problems)
-        return ", ".join(parts) + (f"; {n_problems} problem{'s' if n_problems > 1 else ''}" if n_problems else "")
+        return ", ".join(parts) + (f"; {count_text(n_problems, 'problem')}" if n_problems else "")
 
     def refuse_empty(self) -> None:
         """Passes where at least one case was evaluated.

@@ -1,12 +1,12 @@
 """The MLflow run of a fold that was adopted, made of what its files prove; and that of one validated again since."""
 
-import json
 import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from nnunet_assets.core.files.atomic_files import write_atomically
+from nnunet_assets.core.files.json_file import dump_json
 from nnunet_assets.core.files.layout import Experiment, FoldPlace, Roots
 from nnunet_assets.core.fold.commit import UNKNOWN, FinishedFold
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
@@ -142,7 +142,7 @@ def _made(adopted: Adopted, records: list[Record]) -> list[Path]:
     folder = adopted.folder
     summary = summarize(adopted.experiment, [folder.name], [result_of(adopted.finished)])
     contents = {
-        "history.json": (json.dumps(history(records), indent=2, ensure_ascii=False) + "\n").encode(),
+        "history.json": dump_json(history(records)),
         "validation_cases.csv": cases_to_csv(summary).encode(),
         "learning_curve.png": learning_curve_png(records),
     }

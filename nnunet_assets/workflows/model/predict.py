@@ -142,7 +142,7 @@ def _stage(plan: PlannedPrediction, stage: Member, missing: Sequence[str], progr
     """Returns the masks of a stage before by case; those that are not there yet are predicted."""
     before = _stage(plan, stage.previous, missing, progress) if stage.previous else {}
     own = plan.folder.stages / json_sha256([str(stage.folder), stage.folds, stage.checkpoint])[:16]
-    own.mkdir(parents=True, exist_ok=True)
+    own.mkdir(exist_ok=True)
     files = {name: own / plan.folder.file(name).name for name in missing}
     cases = tuple(
         _case(

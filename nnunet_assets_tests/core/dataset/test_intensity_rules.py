@@ -142,7 +142,7 @@ class TestZScore:
         assert list(effects(of_spread(LEAST_SPREAD, n_odd=0), "zscore")) == []
 
     @pytest.mark.parametrize(
-        ("spread", "severity"), [(39.9, None), (20 * FLATTENED, "warning"), (1.9e5, "warning"), (2e5, "error")]
+        ("spread", "severity"), [(39.9, None), (20 * FLATTENED, "warning"), (199_990, "warning"), (2e5, "error")]
     )
     def test_one_voxel_that_flattens_all_others_is_said(self, spread: float, severity: str | None) -> None:
         found = list(effects(of_spread(spread), "zscore"))
@@ -223,6 +223,7 @@ def test_what_is_not_normalized_must_fit_into_16_bits(lowest: float, highest: fl
         (-1000, 2e6, 1, None, True),
         (-2e6, 1000, 1, None, True),
         (-1000, 1e6, 1, None, False),
+        (-1000, 1e6 + 0.5, 1, None, True),
         (-1000, 2e6, 0, None, False),
         # There it spoils more than its own case: `ct_effect`.
         (-1000, 2e6, 1, 2e6, False),

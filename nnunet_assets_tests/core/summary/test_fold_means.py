@@ -100,7 +100,8 @@ def test_rows_and_values_are_by_measure_label_and_fold_and_none_by_case() -> Non
     ]
     by_fold = {"fold_0": 0.5, "fold_1": None}
     assert summary.fold_means() == {"dice": {None: by_fold, "a": by_fold}}
-    assert (len(summary.to_dataframe()), len(summary.to_dataframe("fold"))) == (2, 2)
+    assert [list(summary.to_dataframe(*by)["label"]) for by in ((), ("label",))] == [["a", "foreground mean"]] * 2
+    assert list(summary.to_dataframe("fold")["fold"]) == ["fold_0", "fold_1"]
     with pytest.raises(SummaryError, match=r"There are no rows by case of x\. No\."):
         summary.to_dataframe("case")
     content = summary.to_json()

@@ -6,7 +6,7 @@ import tracemalloc
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from nnunet_assets.core.verification.seal_carriers import (
@@ -79,6 +79,13 @@ def test_a_picture_is_its_pixels_whatever_else_is_in_the_file() -> None:
     assert picture_digest(png(b"\0\1\2\3", chunk(b"tEXt", b"Comment\0hello"), level=0)) == seal.content
     assert picture_digest(png(b"\0\1\2\4")) != seal.content
     assert opened_png(png()) is None
+
+
+@example(kind="CgBI", data=b"x")  # its name sorts before those that count
+@given(st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", min_size=4, max_size=4), st.binary(max_size=40))
+def test_no_part_of_another_kind_counts(kind: str, data: bytes) -> None:
+    assume(kind not in ("IHDR", "PLTE", "IDAT", "IEND"))
+    assert picture_digest(png(b"\0\1\2\3", chunk(kind.encode(), data))) == picture_digest(png())
 
 
 def test_the_seal_of_a_picture_is_a_whole_chunk_before_its_last() -> None:

@@ -121,6 +121,14 @@ class TestTheRun:
         assert "fold_0,a,,Anterior,0.5," in made(folder, "validation_cases.csv")
         assert made(folder, "learning_curve.png") == "a picture"
 
+    def test_shows_the_curves_of_labels_in_any_script_as_they_are_called(
+        self, destination: Destination, folder: Path
+    ) -> None:
+        adopted = take_in(folder)
+        append_record(journal_path(folder), "epoch", {"pseudo_dice/Läsion 肿瘤": 0.5}, 2)
+        prepare(destination, adopted)
+        assert '"pseudo_dice/Läsion 肿瘤": [' in made(folder, "history.json")
+
     def test_keeps_the_files_here_where_they_may_not_go(self, settings: Settings, folder: Path) -> None:
         prepare(Destination("http://tracking.example.org", settings.artifacts), take_in(folder))
         run = known(folder)

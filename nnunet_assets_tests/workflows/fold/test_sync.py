@@ -221,6 +221,10 @@ class TestWhatIsMadeAnewBefore:
             run.save(folder)
         sync(settings, destination)
         assert made == ["fold_0"]
+        for fold in ("fold_0", "fold_1"):
+            (MODEL.fold_folder(settings.roots, fold) / ".nnunet_assets" / "COMMIT").unlink()
+        sync(settings, destination)
+        assert made == ["fold_0"]  # what is not finished has nothing to be made of
 
     def test_is_a_copy_from_another_experiment(
         self, settings: Settings, destination: Destination, made: list[str]

@@ -1,5 +1,6 @@
 """nnU-Net called from Python with a tracked trainer class: nnU-Net's own names, and a run with every epoch."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nnunet_assets.errors import ConfigError
-from nnunet_assets.workflows.fold.tracked_trainer import create_tracked_trainer
+from nnunet_assets.workflows.fold.tracked_trainer import TRACKED, create_tracked_trainer
 from nnunet_assets.workflows.fold.tracker_config import TrackerConfig
 from nnunet_assets_tests.nnunet_in_process import SPAWNED_IN_THREADS
 from nnunet_assets_tests.tracking.folds import Tracked
@@ -106,6 +107,18 @@ class TestWhatIsTracked:
         assert create_tracked_trainer(tracked) is tracked
         derived = type("Derived", (tracked,), {})
         assert create_tracked_trainer(derived) is derived
+
+    def test_takes_in_every_method_what_nnunets_own_takes(self) -> None:
+        from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+        tracked = create_tracked_trainer(nnUNetTrainer)
+        overridden = [name for name, one in vars(tracked).items() if callable(one) and hasattr(nnUNetTrainer, name)]
+        assert {"run_training", "on_train_start", "perform_actual_validation"} <= {*overridden}
+        for name in {*overridden, "__init__"} - {"__class__", TRACKED}:
+            own, theirs = (inspect.signature(getattr(one, name)).parameters for one in (tracked, nnUNetTrainer))
+            assert [(one.name, one.default) for one in own.values()] == [
+                (one.name, one.default) for one in theirs.values()
+            ], name
 
     def test_is_nothing_where_tracking_is_off(self, monkeypatch: pytest.MonkeyPatch) -> None:
         tracked, off = create_tracked_trainer(Base), TrackerConfig("sqlite:////x.db", enabled=False)

@@ -138,7 +138,11 @@ def test_a_model_that_continues_another_one_says_which_and_from_where_on(setting
         assert manifest
         commit_fold(folder, replace(manifest, details={**manifest.details, "continues": continued}))
 
-    about = with_inputs(AboutModel(notes=("first",)), usable_experiment(settings, LOWRES, FOLDS).members)
+    members = usable_experiment(settings, LOWRES, FOLDS).members
+    about = with_inputs(AboutModel(notes=("first",)), members)
 
     assert about.notes == ("first", f"{LOWRES.title} continues the training of A / short / B after its 7 epochs.")
     assert about.inputs[f"{DATASET}/{LOWRES.name}"]["fold_1/continues"] == "abc"
+    of_one_fold = with_inputs(AboutModel(), [replace(members[0], folds=members[0].folds[1:])])
+    assert of_one_fold.notes == about.notes[1:]
+    assert of_one_fold.inputs[f"{DATASET}/{LOWRES.name}"]["raw_hash"] == MADE.raw_hash

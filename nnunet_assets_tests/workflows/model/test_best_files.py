@@ -166,6 +166,12 @@ def test_a_choice_goes_when_there_is_nothing_to_choose_from_any_more(settings: S
     assert not list((settings.roots.results / DATASET).glob("inference_*"))
 
 
+def test_of_a_dataset_that_has_no_results_at_all_nothing_is_chosen(tmp_path: Path) -> None:
+    write_project(tmp_path, {"defs.yaml": DECLARED})
+    with pytest.raises(NoCandidateError):
+        made(Settings.from_environment(tmp_path, {}))
+
+
 def of_the_choice(settings: Settings, file: Path) -> list[Finding]:
     found = said_of(settings, file, quick=False).findings
     return [one for one in found if one.level == "source" and "hoice" in one.what]
