@@ -1,9 +1,10 @@
 """What TensorBoard shows of a fold, beside the journal and under the same names; a package that not everybody has.
 
 On disk: `fold_k/.nnunet_assets/tensorboard/`, or a folder of the user's name in it, with an event file for each process
-that trained the fold; and in that `batches/`, whose steps are iterations in place of epochs. TensorBoard passes over
-what a process wrote from the step on at which the next one began: each epoch and each iteration is shown once. Epochs
-from before the first of them, of a fold that is continued or that began without TensorBoard, have a file of their own.
+that trained the fold and one of its scores; and in that `batches/`, whose steps are iterations in place of epochs.
+TensorBoard passes over what a process wrote from the step on at which the next one began: each epoch and each iteration
+is shown once. Epochs from before the first of them, of a fold that is continued or that began without TensorBoard, have
+a file of their own.
 """
 
 import math
