@@ -172,7 +172,7 @@ def waiting(folder: Path, cluster: Cluster, n_folds: int) -> bool:
         wait_for(lambda: cluster.n_waiting(places) >= n_folds, f"{n_folds} jobs that wait", 1800)
         print(f"waiting: {n_folds} folds are in the queue after {time.monotonic() - began:.0f} s", flush=True)
         time.sleep(20)
-        found, drivers = workers(project), of_drivers(processes(project))
+        found, drivers = workers(project), of_drivers(project.folder)
         before, of_all = {one.pid: cpu_seconds(one) for one in found}, sum(own_seconds(one) for one in drivers)
         # Of the drivers, and of the process that forks them, each run has its share.
         share = {name: value / len(found) for name, value in weight(*drivers).items()}
@@ -194,6 +194,7 @@ def waiting(folder: Path, cluster: Cluster, n_folds: int) -> bool:
             by_kind([*drivers, *(one for worker in found for one in family(worker))]).items()
         ):
             print(f"waiting: {name}: {len(sizes_of_kind)} processes, each {median(sizes_of_kind):.0f} MiB (PSS)")
+        assert cluster.engine != "ray" or len(drivers) > len(found)
         return said("waiting: memory of what waits for a fold", sizes["pss"] * 1024**2 / 1e6, "MB", WAITING_MB)
 
 
@@ -204,7 +205,7 @@ def training(folder: Path, cluster: Cluster) -> bool:
         begin(project, 4)
         places = fold_places(project)[:4]
         wait_for(lambda: all(n_epochs(place) >= 2 for place in places), "four folds that train", 600)
-        found, drivers = workers(project), of_drivers(processes(project))
+        found, drivers = workers(project), of_drivers(project.folder)
         before, of_all = {one.pid: cpu_seconds(one) for one in found}, sum(own_seconds(one) for one in drivers)
         time.sleep(WATCHED_SECONDS)
         of_each = (sum(own_seconds(one) for one in drivers) - of_all) / len(found)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -57,12 +58,13 @@ def by_kind(found: Iterable[psutil.Process]) -> dict[str, list[float]]:
     return kinds
 
 
-def of_drivers(found: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """Returns Ray's drivers and what forks them, which are no children of the runs that they belong to."""
-    return [one for one in found if any(part.endswith(FORKER) for part in _command(one))]
-
-
-def _command(process: psutil.Process) -> list[str]:
-    with suppress(psutil.Error):
-        return process.cmdline()
-    return []
+def of_drivers(folder: Path) -> list[psutil.Process]:
+    """Returns Ray's drivers of a project's folds, and what forks them: no children of the runs that they belong to."""
+    found = []
+    for one in psutil.process_iter():
+        with suppress(psutil.Error):
+            if FORKER in " ".join(one.cmdline()) and any(
+                file.path.startswith(f"{folder}/") for file in one.open_files()
+            ):
+                found.append(one)
+    return [*found, *{parent for one in found if (parent := one.parent()) and FORKER in " ".join(parent.cmdline())}]
