@@ -59,7 +59,10 @@ def installed(patch: pytest.MonkeyPatch) -> FakeRay:
         ray_below = ray
 
     tune = {
-        **{kind.__name__: kind for kind in (TuneConfig, RunConfig, FailureConfig, CheckpointConfig, Trainable)},
+        **{
+            kind.__name__: kind
+            for kind in (TuneConfig, RunConfig, FailureConfig, CheckpointConfig, Trainable, Callback)
+        },
         "Tuner": Tuner,
         "with_parameters": with_parameters,
         "with_resources": with_resources,
@@ -105,6 +108,10 @@ def with_parameters(trainable: type[Any], **shared: Any) -> type[Any]:
 
 def with_resources(trainable: type[Any], resources: Mapping[str, float]) -> type[Any]:
     return type(trainable.__name__, (trainable,), {"needs": resources})
+
+
+class Callback:
+    """Hears of each report, and of the end of each of Tune's rounds."""
 
 
 class Searcher:
@@ -218,6 +225,7 @@ class RunConfig:
     verbose: int
     failure_config: FailureConfig
     checkpoint_config: CheckpointConfig
+    callbacks: list[Any] = field(default_factory=list)
 
 
 @dataclass
@@ -253,6 +261,8 @@ class _Tuner:
             if not running:
                 break
             running = [one for one in running if self._goes_on(one)]
+            for callback in self.run_config.callbacks:
+                callback.on_step_end(iteration=0, trials=[])
         config.search_alg.save(str(folder / "searcher.pkl"))
 
     def _begun(self, trial: Any) -> Any:
@@ -273,6 +283,8 @@ class _Tuner:
                 return True
             searcher.on_trial_complete(one.trial.trial_id, error=True)
             return False
+        for callback in self.run_config.callbacks:
+            callback.on_trial_result(iteration=0, trials=[], trial=one.trial, result=dict(result))
         is_over = bool(result.get("done"))
         if not is_over:
             is_over = scheduler.on_trial_result(self, one.trial, dict(result)) == TrialScheduler.STOP

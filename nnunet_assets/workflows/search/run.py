@@ -34,10 +34,11 @@ from nnunet_assets.workflows.fold.train import AskedNow
 from nnunet_assets.workflows.search.book import Book, check_comparable, declared_of
 from nnunet_assets.workflows.search.cost import missing_packages, search_cost
 from nnunet_assets.workflows.search.direction import Direction, stop_reason
+from nnunet_assets.workflows.search.trial import DRIVER_FOLDER
 from nnunet_assets.workflows.search.tune_driver import RAY_VARIABLES, DriverRequest
 
 DRIVER_MODULE = "nnunet_assets.workflows.search.tune_driver"
-DRIVER_FOLDER, LOCK_FILE = "driver", "search.lock"
+LOCK_FILE = "search.lock"
 LOOK_SECONDS = 1.0
 
 CURES: Mapping[FailureClass, Cure] = {FailureClass.KILLED: "as it was", FailureClass.OUT_OF_MEMORY: "as it was"}

@@ -8,16 +8,20 @@ import queue
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nnunet_assets.core.files.regular_file import open_to_append
 from nnunet_assets.core.fold.journal import Record, journal_path, read_records
 from nnunet_assets.core.progress import Silent
+from nnunet_assets.core.search.trial_files import search_folder
 from nnunet_assets.core.training.trained_epoch import TrainedEpoch
 from nnunet_assets.declarations.project import Project
 from nnunet_assets.declarations.search_config import SearchConfig
 from nnunet_assets.errors import ConfigError, FoldError, NnunetAssetsError, PlanningError
+from nnunet_assets.processes.child import LOG_FILE
 from nnunet_assets.processes.exit_codes import FailureClass
 from nnunet_assets.processes.supervisor import FoldFailed
 from nnunet_assets.settings import Settings
@@ -32,6 +36,9 @@ from nnunet_assets.workflows.search.waiting_runs import send_what_waits
 OWNED_SECONDS = 60.0
 """How long the process of an earlier supervisor, which was killed, may take to end."""
 END_SECONDS = 60.0
+
+DRIVER_FOLDER = "driver"
+"""In the search's folder, what its driver writes."""
 
 KEYS = {"train_loss": "training_loss", "val_loss": "validation_loss"}
 """Series of the journal that users of Tune know by other names; the others keep theirs."""
@@ -128,7 +135,8 @@ class TrialRun:
     def _trained(self) -> dict[str, Any]:
         work, fold = self.work, self.work.config.fold_key
         config = work.config.trial(self.number, self.point)
-        progress = _Reporting(self._reports, self._is_ended)
+        log = search_folder(work.settings.roots, work.config.of.dataset, work.config.name) / DRIVER_FOLDER / LOG_FILE
+        progress = _Reporting(self._reports, self._is_ended, log, f"Trial {self.number}: ")
         journal = journal_path(config.identity.fold_folder(work.settings.roots, fold))
         for record in _epochs(journal):
             progress.report(record.epoch or 0, record.values)
@@ -163,13 +171,20 @@ def _failed(failure: FailureClass, error: Exception) -> dict[str, Any]:
 
 
 class _Reporting(Silent):
-    """Makes a report of each epoch, and prints the rest into the driver's log."""
+    """Makes a report of each epoch, and writes the rest into the driver's log."""
 
-    def __init__(self, reports: "queue.Queue[dict[str, Any] | BaseException]", is_ended: threading.Event) -> None:
-        self._reports, self._is_ended = reports, is_ended
+    def __init__(
+        self,
+        reports: "queue.Queue[dict[str, Any] | BaseException]",
+        is_ended: threading.Event,
+        log: Path,
+        beginning: str,
+    ) -> None:
+        self._reports, self._is_ended, self._log, self._beginning = reports, is_ended, log, beginning
 
     def say(self, sentence: str) -> None:
-        print(sentence, flush=True)
+        with suppress(OSError), open_to_append(self._log) as log:
+            log.write(f"{self._beginning}{sentence}\n".encode())
 
     def warn(self, sentence: str) -> None:
         self.say(sentence)

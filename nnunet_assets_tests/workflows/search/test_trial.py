@@ -158,12 +158,15 @@ def test_what_waits_is_sent_when_the_training_has_ended_and_goes_to_mlflow_at_al
     assert sent == [(search.settings, destination, [folder], 0.01)]
 
 
-def test_what_is_said_of_a_training_is_in_the_drivers_log(capsys: pytest.CaptureFixture[str]) -> None:
-    told = trial._Reporting(queue.Queue(), threading.Event())
+def test_what_is_said_of_a_training_is_in_the_drivers_log_and_a_full_disk_does_not_end_it(tmp_path: Path) -> None:
+    log = tmp_path / "output.log"
+    log.write_text("It is driven.\n")
+    told = trial._Reporting(queue.Queue(), threading.Event(), log, "Trial 3: ")
     told.say("It begins.")
     told.warn("It is slow.")
     told.poll()
-    assert capsys.readouterr().out == "It begins.\nIt is slow.\n"
+    assert log.read_text() == "It is driven.\nTrial 3: It begins.\nTrial 3: It is slow.\n"
+    trial._Reporting(queue.Queue(), threading.Event(), tmp_path / "gone" / "output.log", "").say("It begins.")
 
 
 @pytest.mark.parametrize(("patience", "problem"), [(60.0, "No such loss."), (-1.0, "Another process trains it.")])

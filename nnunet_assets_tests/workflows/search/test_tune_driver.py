@@ -166,6 +166,27 @@ def test_ray_is_this_drivers_own_and_as_large_as_many_trials_train_at_once(
     assert not ray.is_there
 
 
+@pytest.mark.usefixtures("ray")
+def test_tune_waits_a_moment_where_no_trial_reports_and_not_where_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(tune_driver, "time", SimpleNamespace(sleep=waited.append))
+    pause = tune_driver.pause()
+    pause.on_trial_result(iteration=1, trials=[], trial=None, result={})
+    pause.on_step_end(iteration=1, trials=[])
+    assert waited == []
+    pause.on_step_end(iteration=2, trials=[])
+    assert waited == [tune_driver.PAUSE_SECONDS]
+
+
+@pytest.mark.parametrize("has_names", [True, False])
+def test_of_ray_that_is_ended_which_nothing_of_a_search_asks(has_names: bool) -> None:
+    ended: list[str] = []
+    kills = {f"kill_{name}": lambda name=name, **_: ended.append(name) for name in ("log_monitor", "monitor")}
+    worker = SimpleNamespace(_global_node=SimpleNamespace(**kills if has_names else {}))
+    tune_driver._end_unused(SimpleNamespace(_private=SimpleNamespace(worker=worker)))
+    assert ended == (["log_monitor", "monitor"] if has_names else [])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_asked_to_end_it_ends_its_trials_in_order_and_they_go_on_another_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ray: FakeRay, number: signal.Signals
