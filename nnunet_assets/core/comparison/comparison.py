@@ -41,7 +41,7 @@ from nnunet_assets.core.statistics.paired import paired_differences
 from nnunet_assets.core.statistics.ranks import ranked
 from nnunet_assets.core.statistics.scoring import Scale, scale_of
 from nnunet_assets.core.text.numbers import fixed
-from nnunet_assets.errors import first_offenders
+from nnunet_assets.errors import SummaryError, first_offenders
 
 if TYPE_CHECKING:
     from nnunet_assets.core.files.data_frames import DataFrame
@@ -211,10 +211,15 @@ class Comparison:
         Args:
             of: A row an experiment, metric and label: where it stands among all. Or a row a pair, metric and label: how
                 far they are apart, with the ends of the interval as `ci95_low` and `ci95_high`.
+
+        Raises:
+            SummaryError: Something else was asked for.
         """
         if of == "standings":
             return data_frame([asdict(one) for one in self.standings])
-        return data_frame([one.to_row() for one in self.differences])
+        if of == "differences":
+            return data_frame([one.to_row() for one in self.differences])
+        raise SummaryError(f"There is no table of {of!r}; there are those of 'standings' and 'differences'.")
 
     def to_json(self) -> dict[str, Any]:
         """Returns the comparison as JSON values; what is undefined is null."""

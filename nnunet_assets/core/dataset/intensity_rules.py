@@ -30,8 +30,8 @@ _LOST = 1e4
 """Flattened so many times, nothing is left of an image in the 16-bit floats in which a network is trained."""
 _STEPS = 8.0
 """Fewer steps of 32-bit floats across the middle nine tenths of an image's values lose its contrast."""
-_SAMPLED = 10_000
-"""Foreground voxels of each case from which nnU-Net takes the mean and spread of a CT channel."""
+SAMPLED = 100_000_000
+"""Foreground voxels, as many of each case, from which nnU-Net takes the mean and spread of a dataset's CT channel."""
 _MOST_HU = 1e6
 """No Hounsfield unit, and no metal, is as large."""
 
@@ -125,7 +125,8 @@ def effects(image: Extremes, scheme: Scheme) -> Iterator[Effect]:
 def ct_effect(image: Extremes, n_foreground: int, n_cases: int, usual_spread: float) -> Effect | None:
     """Returns what an odd voxel in a label does to every case of a CT channel; None: nothing.
 
-    nnU-Net takes mean and spread of the channel from 10,000 foreground voxels of each case, drawn with replacement.
+    nnU-Net takes mean and spread of the channel from 10^8 foreground voxels, as many of each case, drawn with
+    replacement (`DatasetFingerprintExtractor`): of few cases each voxel of a label is drawn, and many times.
 
     Args:
         image: With the odd voxel.
@@ -136,13 +137,14 @@ def ct_effect(image: Extremes, n_foreground: int, n_cases: int, usual_spread: fl
     value = image.odd_in_label
     if value is None or n_foreground < 1:
         return None
-    n_drawn = max(1.0, _SAMPLED / n_foreground)
-    chance = -math.expm1(_SAMPLED * math.log1p(-1 / n_foreground)) if n_foreground > 1 else 1.0
+    n_of_case = max(1, SAMPLED // n_cases)
+    n_drawn = max(1.0, n_of_case / n_foreground)
+    chance = -math.expm1(n_of_case * math.log1p(-1 / n_foreground)) if n_foreground > 1 else 1.0
     squares = n_drawn * (value - image.rest.mean) ** 2
     drawn = "It lies in a label, and CT normalization takes mean and spread of the channel from label voxels"
     if squares > MOST:
         return Effect("error", f"{drawn}: the spread is infinite, and every voxel of every case becomes 0.")
-    spread = math.sqrt(usual_spread**2 + squares / (_SAMPLED * n_cases))
+    spread = math.sqrt(usual_spread**2 + squares / (n_of_case * n_cases))
     if not usual_spread or spread < FLATTENED * usual_spread:
         return None
     return Effect(

@@ -178,13 +178,16 @@ class FoldMeansSummary(FoldProgress):
             by: A row a measure and label, as in the CSV; or a row a fold with what its training came to.
 
         Raises:
-            SummaryError: Rows by case were asked for, which only a summary with scores by case has.
+            SummaryError: Rows by something else were asked for, such as by case, which only a summary with scores by
+                case has.
         """
         if by == "case":
             raise SummaryError(f"There are no rows by case of {self.title}. {self.reason}")
         if by == "fold":
             return data_frame(fold_rows(self, self.fold_means()))
-        return data_frame(mean_rows(self.estimates(), self.fold_means(), self))
+        if by == "label":
+            return data_frame(mean_rows(self.estimates(), self.fold_means(), self))
+        raise SummaryError(f"There are no rows by {by!r}; there are rows by 'label' and 'fold'.")
 
     def to_json(self) -> dict[str, Any]:
         """Returns the summary as JSON values; what is undefined is null."""

@@ -198,12 +198,17 @@ class ScoredSummary(FoldProgress):
         Args:
             by: A row a label and metric, as in the CSV; a row a fold with what its training came to; or a row a case
                 and label.
+
+        Raises:
+            SummaryError: Rows by something else were asked for.
         """
         if by == "label":
             return data_frame(label_rows(self.labels, self.foreground, self))
         if by == "fold":
             return data_frame(fold_rows(self, self.fold_means()))
-        return data_frame(case_rows(self.folds, self.patients))
+        if by == "case":
+            return data_frame(case_rows(self.folds, self.patients))
+        raise SummaryError(f"There are no rows by {by!r}; there are rows by 'label', 'fold' and 'case'.")
 
     def fold_means(self) -> dict[str, FoldMeansByLabel]:
         """Returns by metric, label (None: the foreground) and fold the mean over the fold's cases."""

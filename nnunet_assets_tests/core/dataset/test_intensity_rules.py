@@ -5,6 +5,7 @@ from dataclasses import astuple, replace
 
 import pytest
 
+from nnunet_assets.core.dataset import intensity_rules
 from nnunet_assets.core.dataset.intensity_rules import (
     FLATTENED,
     HALF_MOST,
@@ -237,7 +238,11 @@ def test_a_ct_clips_what_is_no_hounsfield_unit(
 
 
 class TestAnOddVoxelInALabelOfACt:
-    """Mean of the others 100. It lies in one of `n_foreground` label voxels, of which nnU-Net draws 10,000."""
+    """Mean of the others 100. It lies in one of `n_foreground` label voxels, of which 10,000 are drawn."""
+
+    @pytest.fixture(autouse=True)
+    def _drawn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(intensity_rules, "SAMPLED", 40_000)
 
     def effect(
         self, value: float | None, n_foreground: int = 100, n_cases: int = 4, usual: float = 50.0
@@ -266,7 +271,8 @@ class TestAnOddVoxelInALabelOfACt:
         assert self.effect(100 + 1731.0) is None
         assert self.effect(2100.0, n_cases=8) is None
 
-    def test_of_a_large_label_it_is_drawn_once_if_at_all(self) -> None:
+    def test_of_a_large_label_it_is_drawn_once_if_at_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(intensity_rules, "SAMPLED", 10_000)
         effect = self.effect(100 + 20_000.0, n_foreground=20_000, n_cases=1)
         assert effect is not None
         # 1 - (1 - 1/20,000)^10,000 = 1 - exp(-0.5); 20,000^2 / 10,000 = 200^2.
@@ -275,6 +281,15 @@ class TestAnOddVoxelInALabelOfACt:
         alone = self.effect(100 + 1000.0, n_foreground=1, n_cases=1)
         assert alone is not None
         assert "(100% chance of this one): it may raise the spread from 50 to 1e+03," in alone.sentence
+
+    def test_of_ten_million_voxels_of_each_of_ten_cases_it_is_drawn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.undo()
+        effect = self.effect(100 + 1e6, n_foreground=1_000_000, n_cases=10)
+        assert effect is not None
+        # Drawn 10 times: 10 * 10^12 over 10^8 voxels is 10^5.
+        assert f"(100% chance of this one): it may raise the spread from 50 to {math.hypot(50, 10**2.5):.3g}," in (
+            effect.sentence
+        )
 
     def test_what_32_bits_do_not_hold_makes_every_case_0(self) -> None:
         effect = self.effect(2e18)

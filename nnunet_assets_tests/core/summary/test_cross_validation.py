@@ -89,6 +89,8 @@ class TestOneOfOurOwnRuns:
         assert list(self.SUMMARY.to_dataframe()["status"]) == ["missing", "FINISHED"]
         assert len(self.SUMMARY.to_dataframe("label")) == 6
         assert len(self.SUMMARY.to_dataframe("case")) == 2
+        with pytest.raises(SummaryError, match="There are no rows by 'cases'; there are rows by 'label', 'fold' and"):
+            self.SUMMARY.to_dataframe("cases")  # type: ignore[arg-type]
 
 
 class TestOneOfMeansAlone:

@@ -104,6 +104,8 @@ def test_rows_and_values_are_by_measure_label_and_fold_and_none_by_case() -> Non
     assert list(summary.to_dataframe("fold")["fold"]) == ["fold_0", "fold_1"]
     with pytest.raises(SummaryError, match=r"There are no rows by case of x\. No\."):
         summary.to_dataframe("case")
+    with pytest.raises(SummaryError, match="There are no rows by 'folds'; there are rows by 'label' and 'fold'"):
+        summary.to_dataframe("folds")  # type: ignore[arg-type]
     content = summary.to_json()
     assert content["over_folds"]["dice"]["labels"]["a"]["mean"] == content["over_folds"]["dice"]["foreground"]["mean"]
     assert [one["fold"] for one in content["folds"]] == content["completed_folds"] == ["fold_0", "fold_1"]
