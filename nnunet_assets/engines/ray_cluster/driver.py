@@ -106,7 +106,9 @@ class Driver:
         self.cluster.submit(task_options(self.order.name, self.order.resources), *arguments)
         self._look_at_wait()
         while self.told.state not in FINAL:
-            if self._word() in (CANCEL, "") and self._cancelled_at is None:
+            if self._cancelled_at is not None:
+                time.sleep(POLL_SECONDS)  # the input from a supervisor that is gone can be read all the time
+            elif self._word() in (CANCEL, ""):
                 self._cancelled_at = time.monotonic()
                 self.cluster.cancel(force=False)
             self._look()

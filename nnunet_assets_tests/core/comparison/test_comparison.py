@@ -442,4 +442,4 @@ def test_it_is_had_as_rows_of_standings_or_of_differences() -> None:
     assert "interval" not in rows
     assert compared(experiment("first", FIRST)).to_dataframe().empty
     with pytest.raises(SummaryError, match="There is no table of 'pairs'; there are those of 'standings' and"):
-        both.to_dataframe("pairs")  # type: ignore[arg-type]
+        both.to_dataframe("pairs")

@@ -104,7 +104,7 @@ def test_a_task_ends_with_its_supervisor_or_by_its_word_and_is_asked_once(
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second passes at each look at the clock."""
     clock = iter(range(1000))
-    monkeypatch.setattr(driver_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(driver_module, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None))
 
 
 @pytest.mark.usefixtures("hurried")
@@ -118,6 +118,14 @@ def test_a_task_that_nothing_ends_is_given_up_and_says_so(tmp_path: Path, monkey
     played = Played(tmp_path, PlayedCluster([]), ASKED, ["release", "cancel"])
     assert played.run(monkeypatch) == ["submit", "cancel", "force"]
     assert played.driver.told.reason == "it was given up, since Ray did not end it"
+
+
+def test_while_a_task_ends_nothing_is_busy_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    played = Played(tmp_path, PlayedCluster([None, None, None, RayTold("CANCELLED")]), ASKED, ["release", ""])
+    monkeypatch.setattr(driver_module.time, "sleep", slept.append)  # type: ignore[attr-defined]
+    assert played.run(monkeypatch) == ["submit", "cancel"]
+    assert slept == [driver_module.POLL_SECONDS] * 3
 
 
 def test_a_wait_has_a_reason_and_a_start_has_a_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
